@@ -1,0 +1,40 @@
+.PHONY: help setup demo dev test check lint fmt types gen lock bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+setup: ## make .venv and .tools, where they are out of date
+	@scripts/setup
+
+demo: setup ## one deploy on a stack of its own, shown as it happens
+	@.venv/bin/hydra-deploy demo
+
+dev: setup ## the same stack, staying up
+	@.venv/bin/hydra-deploy dev
+
+test: ## all tests
+	@scripts/setup --test && .venv/bin/pytest
+
+check: setup lint types ## everything CI checks before the tests
+	@.venv/bin/lint-imports && scripts/gen --check && scripts/buf
+
+lint: setup ## style and format, changing nothing
+	@.venv/bin/ruff check && .venv/bin/ruff format --check
+
+fmt: setup ## mend what ruff can mend
+	@.venv/bin/ruff check --fix && .venv/bin/ruff format
+
+types: setup ## mypy
+	@.venv/bin/mypy
+
+gen: setup ## write gen/ from proto/
+	@scripts/gen
+
+lock: setup ## write the locks from pyproject.toml and tools/package.json
+	@scripts/lock
+
+bench: setup ## print the tables of the benchmarks
+	@.venv/bin/python -m bench
+
+clean: ## remove what the other targets made
+	@rm -rf .venv .tools .*_cache .hypothesis build dist && find . -name __pycache__ -prune -exec rm -rf {} +
