@@ -1,0 +1,55 @@
+"""From a file and an environment to Settings: read, expand, override, check. All faults come at once."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.config import faults, rules
+from service.config.environment import Tree, expand, override
+from service.config.faults import ConfigError
+from service.config.settings import Settings
+
+_DEFAULT_FILE = "unkey.toml"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file: by default the one that UNKEY_CONFIG names, else `unkey.toml`. Raises ConfigError."""
+    file = path or Path(environ.get("UNKEY_CONFIG") or _DEFAULT_FILE)
+    if file.suffix != ".toml":
+        raise ConfigError(str(file), [(str(file), "its name must end in .toml")])
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(file), [(str(file), f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(file), [(str(file), "is not UTF-8")]) from None
+    return parse(text, environ, str(file))
+
+
+def parse(text: str, environ: Mapping[str, str], source: str = "text") -> Settings:
+    """Turn TOML text into Settings, `source` naming it in the faults. Raises ConfigError."""
+    try:
+        tree: Tree = tomllib.loads(expand(text, environ))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(source, [(source, f"is not TOML: {error}")]) from None
+    overridden, found = override(tree, environ)
+    tree.setdefault("database", {})  # so that the fault names the missing key, not the table
+    unknown = list(faults.unknown_keys(Settings, tree))
+    found += [(path, text) for path, text in unknown if text is not None]
+    found += rules.cross_field(tree)
+    settings, invalid = _validate(tree)
+    found += invalid
+    if settings is None or found:
+        raise ConfigError(source, [(overridden.get(path, ".".join(path)), text) for path, text in found])
+    settings._ignored_keys = tuple(sorted(".".join(path) for path, _ in unknown))  # noqa: SLF001 - known only here
+    return settings
+
+
+def _validate(tree: Tree) -> tuple[Settings | None, list[faults.PathFault]]:
+    try:
+        return Settings.model_validate(tree), []
+    except ValidationError as error:
+        return None, list(faults.invalid_values(Settings, error))

@@ -1,0 +1,53 @@
+"""The tables of the configuration file that only this service reads."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.config.table import OwnTable
+from service.config.values import ListenAddress, duration
+
+_SECOND = timedelta(seconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
+_HOUR = timedelta(hours=1)
+
+# How long a thing that an operator or a caller waits for may last, and how often one may look.
+_Wait = Annotated[timedelta, duration(_MILLISECOND, 24 * _HOUR)]
+_Pause = Annotated[timedelta, duration(_MILLISECOND, 60 * _SECOND)]
+
+
+class GrpcSettings(OwnTable):
+    """The gRPC server."""
+
+    listen: ListenAddress = "127.0.0.1:9090"
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    drain_timeout: Annotated[timedelta, duration(_MILLISECOND, _HOUR)] = 30 * _SECOND
+
+
+class DeploySettings(OwnTable):
+    """How long a deploy waits for what, and what it may use."""
+
+    health_timeout: _Wait = 15 * 60 * _SECOND
+    health_poll: _Pause = 100 * _MILLISECOND
+    health_steady: _Pause = 100 * _MILLISECOND
+    health_flap_steady: _Pause = 2 * _SECOND
+    standby_delay: Annotated[timedelta, duration(_MILLISECOND, 30 * 24 * _HOUR)] = 30 * 60 * _SECOND
+    step_timeout: Annotated[timedelta, duration(_SECOND, _HOUR)] = 10 * 60 * _SECOND
+    quota_surge: bool = True
+
+
+class ServicesSettings(OwnTable):
+    """Which Restate services this worker serves; one left out is served by another worker (01 · 2)."""
+
+    deploy: bool = True
+    deployment: bool = True
+    routing: bool = True
+    versioning: bool = True
+
+
+class LogSettings(OwnTable):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
