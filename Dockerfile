@@ -4,7 +4,7 @@ WORKDIR /src
 RUN python -m venv /opt/hydra-deploy
 COPY requirements.lock ./
 RUN /opt/hydra-deploy/bin/pip install --require-hashes -r requirements.lock
-COPY LICENSE pyproject.toml ./
+COPY LICENSE README.md pyproject.toml ./
 COPY gen gen
 COPY service service
 RUN /opt/hydra-deploy/bin/pip install --no-deps .
