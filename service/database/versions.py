@@ -1,0 +1,80 @@
+"""The per-region version counter that regional agents follow (06 · decision 3).
+
+Taking a number and writing the rows it stamps is one transaction that holds the region's counter, so
+numbers become visible in order and an agent that polls `version > cursor` misses no row.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Select, case, func, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.database.tables import cilium_network_policies, deployment_topology, sentinels
+from service.database.tables import hydra_region_versions as counters
+from service.database.upsert import insert_ignore
+
+_STAMPED = (deployment_topology, sentinels, cilium_network_policies)
+
+
+class Stamps:
+    """The locked counters of some regions, numbers taken so far included."""
+
+    def __init__(self, versions: Mapping[str, int]) -> None:
+        self._versions = dict(versions)
+        self._taken: set[str] = set()
+
+    def take(self, region_id: str) -> int:
+        """Take the region's next number."""
+        self._taken.add(region_id)
+        self._versions[region_id] += 1
+        return self._versions[region_id]
+
+    async def save(self, conn: AsyncConnection) -> None:
+        """Store the counters; call it in the transaction that writes the stamped rows."""
+        if not self._taken:
+            return
+        taken = sorted(self._taken)
+        versions = case({region_id: self._versions[region_id] for region_id in taken}, value=counters.c.region_id)
+        await conn.execute(update(counters).where(counters.c.region_id.in_(taken)).values(version=versions))
+
+
+async def lock(conn: AsyncConnection, region_ids: Collection[str]) -> Stamps:
+    """Lock the counters of regions, in id order, until the transaction ends. Every region must have one."""
+    rows = await conn.execute(
+        select(counters.c.region_id, counters.c.version)
+        .where(counters.c.region_id.in_(sorted(region_ids)))
+        .order_by(counters.c.region_id)
+        .with_for_update()
+    )
+    return Stamps({row.region_id: row.version for row in rows})
+
+
+async def uncounted(conn: AsyncConnection, region_ids: Iterable[str]) -> list[str]:
+    """Return the regions, in id order, that have no counter yet and need a floor from an earlier worker's state."""
+    wanted = sorted(set(region_ids))
+    counted = set(await conn.scalars(select(counters.c.region_id).where(counters.c.region_id.in_(wanted))))
+    return [region for region in wanted if region not in counted]
+
+
+async def start_counters(conn: AsyncConnection, floors: Mapping[str, int]) -> None:
+    """Start missing counters above the given floors and above every version already in use."""
+    for region_id in sorted(floors):
+        used = await conn.scalar(_highest_used(region_id))
+        await insert_ignore(conn, counters, {"region_id": region_id, "version": max(floors[region_id], int(used or 0))})
+
+
+async def latest(conn: AsyncConnection, region_id: str) -> int | None:
+    """Read the last number taken in a region, None where it has no counter."""
+    version: int | None = await conn.scalar(select(counters.c.version).where(counters.c.region_id == region_id))
+    return version
+
+
+def _highest_used(region_id: str) -> Select[Any]:
+    highest = union_all(
+        *(
+            select(func.max(table.c.version).label("version")).where(table.c.region_id == region_id)
+            for table in _STAMPED
+        )
+    ).subquery()
+    return select(func.max(highest.c.version))
