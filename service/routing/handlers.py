@@ -1,0 +1,62 @@
+"""hydra.v1.RoutingService: exclusive per app, so that moves of one app never interleave (02 · 7)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hydra.v1 import routing_pb2
+
+from service.clock import now_ms
+from service.database.engine import Database
+from service.durable.binding import Handler
+from service.durable.journal import Journal
+from service.errors import InvalidArgument, Unimplemented
+from service.routing.assignment import Assignment, assign
+from service.routing.revert import Reverted, revert
+from service.routing.switch import Order, Switched, switch_for_deploy
+
+OpenJournal = Callable[[Any], Journal]
+
+
+def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, Handler]:
+    """Make the handlers by rpc name; the object's key is the app id."""
+
+    async def switch_traffic(ctx: Any, request: routing_pb2.SwitchTrafficRequest) -> routing_pb2.SwitchTrafficResponse:
+        _require(request.operation_id, "operation_id")
+        _require(request.deployment_id, "deployment_id")
+        if request.kind != routing_pb2.TRAFFIC_SWITCH_KIND_DEPLOY:
+            raise Unimplemented("this release switches traffic for deploys only", reason="SWITCH_KIND_UNSUPPORTED")
+        order = Order(request.operation_id, ctx.key(), request.deployment_id)
+        switched = await journal_of(ctx).step(
+            "switch traffic",
+            Switched,
+            lambda: database.transact(lambda conn: switch_for_deploy(conn, order, now_ms())),
+        )
+        return routing_pb2.SwitchTrafficResponse(**vars(switched))
+
+    async def revert_traffic(ctx: Any, request: routing_pb2.RevertTrafficRequest) -> routing_pb2.RevertTrafficResponse:
+        _require(request.operation_id, "operation_id")
+        order = Order(request.operation_id, ctx.key(), request.deployment_id)
+        reverted = await journal_of(ctx).step(
+            "revert traffic", Reverted, lambda: database.transact(lambda conn: revert(conn, order, now_ms()))
+        )
+        return routing_pb2.RevertTrafficResponse(**vars(reverted))
+
+    async def assign_frontline_routes(
+        ctx: Any, request: routing_pb2.AssignFrontlineRoutesRequest
+    ) -> routing_pb2.AssignFrontlineRoutesResponse:
+        wanted = Assignment(ctx.key(), request.deployment_id, list(request.frontline_route_ids))
+        await journal_of(ctx).step(
+            "assign routes", type(None), lambda: database.transact(lambda conn: assign(conn, wanted, now_ms()))
+        )
+        return routing_pb2.AssignFrontlineRoutesResponse()
+
+    return {
+        "SwitchTraffic": switch_traffic,
+        "RevertTraffic": revert_traffic,
+        "AssignFrontlineRoutes": assign_frontline_routes,
+    }
+
+
+def _require(value: str, field: str) -> None:
+    if not value:
+        raise InvalidArgument(f"{field} is empty", field=field)
