@@ -1,0 +1,65 @@
+"""Deploy: from an image to live traffic (02 · 1)."""
+
+from typing import Any
+
+import structlog
+from hydra.v1 import deploy_pb2
+
+from service.contract import validate_deploy
+from service.database.deployments import Subject
+from service.durable.binding import Handler
+from service.durable.journal import Journal
+from service.errors import HydraError
+from service.workflow.compensation import Compensation, CompensationFailed
+from service.workflow.phases import build, claim, failure, finalize, network, provision, readiness, start
+from service.workflow.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+
+def deploy_handler(runtime: Runtime) -> Handler:
+    """Make the Deploy handler. Shared: nothing waits for it, whatever key the caller used (06 · decision 1)."""
+
+    async def deploy(ctx: Any, request: deploy_pb2.DeployRequest) -> deploy_pb2.DeployResponse:
+        validate_deploy(request)
+        journal = runtime.journal(ctx)
+        if await claim.claim(journal, runtime, request.deployment_id):
+            replaced = await _deploy(journal, runtime, request)
+            finalize.schedule_standby(journal, runtime, replaced)
+        return deploy_pb2.DeployResponse()
+
+    return deploy
+
+
+async def _deploy(journal: Journal, runtime: Runtime, request: deploy_pb2.DeployRequest) -> list[str]:
+    """Run the phases, or undo them; returns the deployments that lost their place to this one."""
+    undo = Compensation()
+    deployment_id = request.deployment_id
+    undo.add("mark deployment failed", lambda cause: failure.mark_failed(journal, runtime, deployment_id, cause))
+    try:
+        subject = await start.start(journal, runtime, deployment_id)
+        await build.take_image(journal, runtime, subject, request.docker_image.image)
+        return await _release(journal, runtime, subject, undo)
+    except HydraError as error:
+        await _undo(journal, undo, error)
+        raise
+
+
+async def _release(journal: Journal, runtime: Runtime, subject: Subject, undo: Compensation) -> list[str]:
+    """Run the image in its regions and give it its traffic."""
+    undo.add("stop topologies", lambda _: failure.stop_topologies(journal, runtime, subject.deployment_id))
+    provisioned = await provision.provision(journal, runtime, subject)
+    unhealthy = await readiness.await_healthy(journal, runtime, subject, provisioned)
+    cleared = finalize.clear_scheduled_changes(journal, subject.deployment_id)
+    await network.reserve_names(journal, runtime, subject, unhealthy)
+    await cleared.response()
+    undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, subject))
+    return await finalize.switch_traffic(journal, subject)
+
+
+async def _undo(journal: Journal, undo: Compensation, cause: HydraError) -> None:
+    await journal.quiesce()
+    try:
+        await undo.execute(cause)
+    except CompensationFailed as error:
+        log.exception("deploy not fully undone", operation=journal.operation_id, detail=error.message)

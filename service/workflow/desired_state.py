@@ -1,0 +1,113 @@
+"""hydra.v1.DeploymentService: what a deployment is to do, now or later (02 · 5). The object's key is its id."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, TypedDict
+
+import structlog
+from hydra.v1 import deployment_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import apps, deployments, topologies, versions
+from service.domain.deployment import Transition, transition
+from service.durable.binding import Address, Delivery, Handler, send
+from service.durable.journal import Journal
+from service.errors import FailedPrecondition, InvalidArgument
+from service.workflow.counters import floors_of
+from service.workflow.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+_STATE = "transition"
+
+
+class Pending(TypedDict):
+    """The one pending transition, as a Go worker beside or before us spells it."""
+
+    Nonce: str
+    To: int
+
+
+def deployment_handlers(runtime: Runtime) -> dict[str, Handler]:
+    """Make the handlers by rpc name."""
+
+    async def schedule(
+        ctx: Any, request: deployment_pb2.ScheduleDesiredStateChangeRequest
+    ) -> deployment_pb2.ScheduleDesiredStateChangeResponse:
+        transition(request.state)
+        if request.delay_millis < 0:
+            raise InvalidArgument(f"delay_millis is negative: {request.delay_millis}", field="delay_millis")
+        pending = Pending(Nonce=str(ctx.uuid()), To=request.state)
+        ctx.set(_STATE, pending)
+        change = deployment_pb2.ChangeDesiredStateRequest(nonce=pending["Nonce"], state=request.state)
+        delay = Delivery(delay=timedelta(milliseconds=request.delay_millis))
+        send(ctx, Address("hydra.v1.DeploymentService", "ChangeDesiredState", ctx.key()), change, delay)
+        return deployment_pb2.ScheduleDesiredStateChangeResponse()
+
+    async def change(
+        ctx: Any, request: deployment_pb2.ChangeDesiredStateRequest
+    ) -> deployment_pb2.ChangeDesiredStateResponse:
+        pending: Pending | None = await ctx.get(_STATE)
+        if pending is None or pending["Nonce"] != request.nonce:
+            return deployment_pb2.ChangeDesiredStateResponse()
+        # Cleared first: whatever comes of it, a transition is applied or refused once.
+        ctx.clear(_STATE)
+        await _apply(runtime.journal(ctx), runtime, ctx.key(), transition(request.state))
+        return deployment_pb2.ChangeDesiredStateResponse()
+
+    async def clear(
+        ctx: Any, _: deployment_pb2.ClearScheduledStateChangesRequest
+    ) -> deployment_pb2.ClearScheduledStateChangesResponse:
+        ctx.clear(_STATE)
+        return deployment_pb2.ClearScheduledStateChangesResponse()
+
+    return {
+        "ScheduleDesiredStateChange": schedule,
+        "ChangeDesiredState": change,
+        "ClearScheduledStateChanges": clear,
+    }
+
+
+async def _apply(journal: Journal, runtime: Runtime, deployment_id: str, wanted: Transition) -> None:
+    """Set the deployment and its topologies to the wanted state, in one transaction.
+
+    Raises FailedPrecondition for the app's live deployment; a deployment or app that is gone needs nothing.
+    """
+
+    async def attempt(floors: Mapping[str, int]) -> list[str]:
+        return await runtime.database.transact(lambda conn: _change(conn, deployment_id, wanted, floors))
+
+    if uncounted := await journal.step("change desired state", list[str], lambda: attempt({})):
+        floors = await floors_of(journal, uncounted)
+        await journal.step("change desired state", list[str], lambda: attempt(floors))
+
+
+async def _change(
+    conn: AsyncConnection, deployment_id: str, wanted: Transition, floors: Mapping[str, int]
+) -> list[str]:
+    """Make the change; returns regions whose counters must be started first, in which case nothing was written."""
+    app_id = await deployments.app_of(conn, deployment_id)
+    if app_id is None:
+        log.info("desired state not changed: the deployment is gone", deployment=deployment_id)
+        return []
+    app = await apps.find_locked(conn, app_id)
+    if app is None or not await deployments.lock(conn, deployment_id):
+        log.info("desired state not changed: the app is gone", deployment=deployment_id)
+        return []
+    if app.current_deployment_id == deployment_id:
+        raise FailedPrecondition(
+            f"the deployment {deployment_id!r} is live: move its traffic away first", reason="DEPLOYMENT_IS_LIVE"
+        )
+    existing = await topologies.existing(conn, deployment_id)
+    changed = [region for region, row in existing.items() if row.desired_status != wanted.topology_status]
+    await versions.start_counters(conn, floors)
+    if uncounted := await versions.uncounted(conn, changed):
+        return uncounted
+    now = now_ms()
+    stamps = await versions.lock(conn, changed)
+    taken = {region_id: stamps.take(region_id) for region_id in changed}
+    await topologies.set_status(conn, deployment_id, wanted.topology_status, taken, now)
+    await stamps.save(conn)
+    await deployments.set_desired_state(conn, deployment_id, wanted.desired_state, now)
+    return []

@@ -1,0 +1,69 @@
+"""What is undone when a deploy fails (02 · 1, Failure). Each undo touches only what this attempt still holds."""
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import attempts, deployments, operations, topologies, versions
+from service.database.attempts import AttemptState
+from service.database.operations import OperationKind, OperationState
+from service.domain.deployment import DesiredState, Status, TopologyStatus
+from service.durable.journal import UNDO_BUDGET, Journal
+from service.errors import Cancelled, HydraError
+from service.workflow.runtime import Runtime
+
+
+async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, error: HydraError) -> None:
+    """Set the deployment `failed` and end its open step and the operation with the error."""
+    operation_id = journal.operation_id
+
+    async def work(conn: AsyncConnection) -> None:
+        now = now_ms()
+        state = OperationState.CANCELLED if isinstance(error, Cancelled) else OperationState.FAILED
+        await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, {"deployment_id": deployment_id})
+        await operations.end(conn, operation_id, state, now, (error.reason, error.message))
+        await deployments.fail_open_steps(conn, deployment_id, error.message, now)
+        await deployments.set_status(conn, deployment_id, Status.FAILED, now)
+        await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now)
+
+    await _undo(journal, runtime, "mark deployment failed", deployment_id, work)
+
+
+async def stop_topologies(journal: Journal, runtime: Runtime, deployment_id: str) -> None:
+    """Stop what was set running, in a way that the agents' stream and their resync both see at once."""
+
+    async def work(conn: AsyncConnection) -> None:
+        now = now_ms()
+        running = [
+            topology.region_id
+            for topology in (await topologies.existing(conn, deployment_id)).values()
+            if topology.desired_status == TopologyStatus.RUNNING
+        ]
+        if not running:
+            return
+        stamps = await versions.lock(conn, running)
+        stopped = {region_id: stamps.take(region_id) for region_id in running}
+        await topologies.set_status(conn, deployment_id, TopologyStatus.STOPPED, stopped, now)
+        await stamps.save(conn)
+        await deployments.set_desired_state(conn, deployment_id, DesiredState.ARCHIVED, now)
+
+    await _undo(journal, runtime, "stop topologies", deployment_id, work)
+
+
+async def _undo(
+    journal: Journal,
+    runtime: Runtime,
+    name: str,
+    deployment_id: str,
+    work: Callable[[AsyncConnection], Awaitable[None]],
+) -> None:
+    """Do `work` in one transaction, under the claim's lock, unless a newer attempt has taken the deployment over."""
+
+    async def fenced(conn: AsyncConnection) -> None:
+        if await deployments.lock(conn, deployment_id) and await attempts.holds(
+            conn, deployment_id, journal.operation_id
+        ):
+            await work(conn)
+
+    await journal.step(name, type(None), lambda: runtime.database.transact(fenced), UNDO_BUDGET)

@@ -1,0 +1,52 @@
+"""Phase `network`: reserve the deployment's host names."""
+
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import deployments, operations
+from service.database.deployments import Subject
+from service.domain.deployment import Step
+from service.domain.hostname import NameInput, draw_commit_suffix, names
+from service.durable.journal import Journal
+from service.routing import reservation
+from service.workflow.runtime import Runtime
+
+
+async def reserve_names(
+    journal: Journal, runtime: Runtime, subject: Subject, unhealthy: Mapping[str, str]
+) -> list[str]:
+    """Give the deployment its names and begin `finalizing`; returns the host names in the order of 02 · 1.6.
+
+    New names point to this deployment; existing ones stay where they are until the switch. `unhealthy` is kept
+    with the operation.
+    """
+    wanted = names(
+        NameInput(
+            project_slug=subject.project_slug,
+            app_slug=subject.app_slug,
+            environment_slug=subject.environment_slug,
+            workspace_slug=subject.workspace_slug,
+            deployment_id=subject.deployment_id,
+            apex=runtime.options.default_domain,
+            commit_sha=subject.git_commit_sha,
+            commit_suffix=draw_commit_suffix(journal.ctx.random()),
+            branch=subject.git_branch,
+            fork_repository_full_name=subject.fork_repository_full_name,
+        )
+    )
+    seed = journal.ctx.random().getrandbits(64)
+
+    async def work(conn: AsyncConnection) -> list[str]:
+        now = now_ms()
+        await deployments.end_step(conn, subject.deployment_id, Step.DEPLOYING, now)
+        await deployments.begin_step(conn, subject, Step.NETWORK, now)
+        reserved = await reservation.reserve(conn, subject, wanted, seed, now)
+        await deployments.end_step(conn, subject.deployment_id, Step.NETWORK, now)
+        await deployments.begin_step(conn, subject, Step.FINALIZING, now)
+        if unhealthy:
+            await operations.annotate(conn, journal.operation_id, {"unhealthy_regions": dict(unhealthy)})
+        return reserved
+
+    return await journal.step("reserve names", list[str], lambda: runtime.database.transact(work))

@@ -1,0 +1,59 @@
+"""Phase `deploying`, second half: wait until enough regions are healthy."""
+
+from datetime import timedelta
+
+import structlog
+
+from service.clock import now_ms
+from service.database.deployments import Subject
+from service.domain.topology import required_regions
+from service.durable.journal import Journal
+from service.errors import RegionsUnhealthy
+from service.workflow.health_gate import Verdict
+from service.workflow.phases.provision import Provisioned
+from service.workflow.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+# A wait is cut into slices, each a journaled step: none is long enough for Restate to take the attempt for dead.
+_SLICE = timedelta(seconds=30)
+
+
+async def await_healthy(
+    journal: Journal, runtime: Runtime, subject: Subject, provisioned: Provisioned
+) -> dict[str, str]:
+    """Wait for min(2, all) regions to be healthy and return what was last seen in those that are not, by name.
+
+    Raises RegionsUnhealthy at the deadline, naming the last status of each region.
+    """
+    regions = provisioned.regions
+    required = required_regions(len(regions))
+
+    async def look() -> tuple[Verdict, bool]:
+        left = timedelta(milliseconds=provisioned.deadline_ms - now_ms())
+        verdict = await runtime.gate.wait(subject.deployment_id, sorted(regions), required, min(left, _SLICE))
+        return verdict, now_ms() >= provisioned.deadline_ms
+
+    while True:
+        verdict, expired = await journal.step("await healthy regions", tuple[Verdict, bool], look)
+        unhealthy = {
+            regions[region_id]: seen
+            for region_id, seen in verdict.seen.items()
+            if region_id not in verdict.steady_regions
+        }
+        if verdict.ready:
+            if unhealthy:
+                log.warning("going on without regions", deployment=subject.deployment_id, regions=unhealthy)
+            return unhealthy
+        if expired:
+            raise _too_few(unhealthy, required, len(regions))
+
+
+def _too_few(unhealthy: dict[str, str], required: int, total: int) -> RegionsUnhealthy:
+    described = "; ".join(f"{name}: {seen}" for name, seen in sorted(unhealthy.items()))
+    return RegionsUnhealthy(
+        f"{total - len(unhealthy)} of {total} regions became healthy in time and {required} must: {described}; "
+        "check that the app starts, listens on its port and passes its health check",
+        reason="REGIONS_UNHEALTHY",
+        **{f"region.{name}": seen for name, seen in sorted(unhealthy.items())},
+    )

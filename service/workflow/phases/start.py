@@ -1,0 +1,44 @@
+"""Phase `starting`: load what the deployment belongs to."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import attempts, deployments, operations, workspaces
+from service.database.deployments import Subject
+from service.database.operations import OperationKind
+from service.domain.deployment import Step
+from service.domain.identifiers import dns_label
+from service.durable.journal import Journal
+from service.errors import FailedPrecondition
+from service.workflow.runtime import Runtime
+
+CALLER_HEADER = "x-hydra-caller"
+_NAMESPACE_CANDIDATES = 3
+
+
+async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subject:
+    """Begin the work: end step `queued`, begin `starting`, and make sure that the workspace has a namespace.
+
+    Raises NotFound where the deployment's workspace, project, app or environment is missing, and
+    FailedPrecondition where a newer attempt has taken the deployment over.
+    """
+    chance = journal.ctx.random()
+    candidates = [dns_label(chance) for _ in range(_NAMESPACE_CANDIDATES)]
+    operation_id = journal.operation_id
+    caller = journal.ctx.request().headers.get(CALLER_HEADER, "")
+
+    async def work(conn: AsyncConnection) -> Subject:
+        now = now_ms()
+        if not await attempts.holds(conn, deployment_id, operation_id):
+            raise FailedPrecondition("a newer attempt at this deployment has begun", reason="SUPERSEDED")
+        subject = await deployments.subject(conn, deployment_id)
+        if subject.k8s_namespace is None:
+            await workspaces.give_namespace(conn, subject.workspace_id, candidates)
+            subject = await deployments.subject(conn, deployment_id)
+        await deployments.end_step(conn, deployment_id, Step.QUEUED, now)
+        await deployments.begin_step(conn, subject, Step.STARTING, now)
+        about = operations.subject_columns(subject, caller)
+        await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, about)
+        return subject
+
+    return await journal.step("start deployment", Subject, lambda: runtime.database.transact(work))

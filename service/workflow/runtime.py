@@ -1,0 +1,33 @@
+"""What the workflow handlers work with; put together once by the composition root."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from service.database.engine import Database
+from service.durable.journal import Budget, Journal, NullHook, StepHook
+from service.workflow.health_gate import HealthGate
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings that workflows need, in their own terms."""
+
+    default_domain: str
+    sentinel_image: str
+    health_timeout: timedelta
+    standby_delay: timedelta
+    step_timeout: timedelta
+    quota_surge: bool
+
+
+@dataclass(frozen=True)
+class Runtime:
+    database: Database
+    gate: HealthGate
+    options: Options
+    hook: StepHook = field(default_factory=NullHook)
+
+    def journal(self, ctx: Any) -> Journal:
+        """Open the journal of the invocation that `ctx` belongs to."""
+        return Journal(ctx, self.hook, Budget(max_duration=self.options.step_timeout))
