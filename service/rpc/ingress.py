@@ -1,0 +1,147 @@
+"""The client of Restate's ingress.
+
+aiohttp, not httpx: httpx searches its whole pool for every request, which made it the bottleneck at 64
+connections (05 · 3).
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import structlog
+
+from service import errors
+from service.errors import HydraError, Internal, Transient
+
+log = structlog.get_logger(__name__)
+
+_SEND_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
+_WAIT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=3)
+_RECONNECTS = 20
+_RECONNECT_PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Target:
+    """A handler of a virtual object."""
+
+    service: str
+    rpc: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An invocation that Restate has durably accepted, now or (`is_repeat`) earlier under the same key."""
+
+    invocation_id: str
+    is_repeat: bool
+
+
+class Ingress:
+    """Sends requests to handlers through Restate and waits for their answers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        # Every waiting call is a connection of its own; Restate, not this pool, is to be the limit.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def is_up(self) -> bool:
+        """Tell whether the ingress answers."""
+        try:
+            async with self._session.get(f"{self._url}/restate/health", timeout=_SEND_TIMEOUT) as answer:
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def send(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Accepted:
+        """Hand a request over; it will run whatever becomes of us. Raises Transient where Restate is not there."""
+        path = f"/{target.service}/{quote(target.key, safe='')}/{target.rpc}/send"
+        try:
+            async with self._session.post(
+                self._url + path,
+                data=body,
+                headers={"content-type": "application/json", **headers},
+                timeout=_SEND_TIMEOUT,
+            ) as answer:
+                payload = await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
+            raise _unavailable() from None
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+            raise _refusal(answer.status, payload)
+        accepted = json.loads(payload)
+        return Accepted(accepted["invocationId"], accepted["status"] == "PreviouslyAccepted")
+
+    async def wait(self, invocation_id: str) -> bytes:
+        """Wait for an invocation's answer, without a limit of our own.
+
+        A lost connection is made again: the invocation does not notice. Raises what the handler raised.
+        """
+        for attempt in range(_RECONNECTS + 1):
+            try:
+                return await self._get(f"/restate/invocation/{invocation_id}/attach")
+            except (aiohttp.ClientError, TimeoutError):
+                log.info("waiting for an invocation again", invocation=invocation_id, attempt=attempt)
+                await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
+        raise _unavailable()
+
+    async def was_killed(self, invocation_id: str) -> bool:
+        """Tell whether an earlier invocation has ended by being killed, so that waiting for it is in vain."""
+        try:
+            await self._get(f"/restate/invocation/{invocation_id}/output")
+        except (aiohttp.ClientError, TimeoutError):
+            raise _unavailable() from None
+        except Killed:
+            return True
+        except HydraError:
+            return False
+        return False
+
+    async def _get(self, path: str) -> bytes:
+        async with self._session.get(self._url + path, timeout=_WAIT_TIMEOUT) as answer:
+            payload = await answer.read()
+        if answer.status != HTTPStatus.OK:
+            raise _refusal(answer.status, payload)
+        return payload
+
+
+class Killed(HydraError):
+    """The invocation was killed: nobody undid what it had done."""
+
+    status = "ABORTED"
+    http_code = 409
+
+
+def _unavailable() -> Transient:
+    return Transient("Restate cannot be reached: try again", reason="RESTATE_UNAVAILABLE")
+
+
+def _refusal(status: int, payload: bytes) -> HydraError:
+    """Read an error answer: ours by its metadata, else what Restate itself says (05 · 1)."""
+    answer = _read(payload)
+    message = str(answer.get("message", ""))
+    ours = errors.load(message, answer.get("metadata") or {})
+    if ours is not None:
+        return ours
+    if status == HTTPStatus.CONFLICT and message == "killed":
+        return Killed("the operation was killed by an operator: call again to begin a new attempt", reason="KILLED")
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE) and answer.get("source") != "invocation":
+        return Transient("no worker has registered this service yet: try again", reason="WORKER_NOT_REGISTERED")
+    log.error("unexpected answer from Restate", status=status, message=message[:200])
+    return Internal("the operation ended in a way that it should not; see the service's log", reason="INTERNAL")
+
+
+def _read(payload: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
