@@ -1,0 +1,47 @@
+"""Options that several commands share, and the checks of their values."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.config import Settings, load
+from service.config.values import parse_duration
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+ConfigPath = Path | None
+Config = Annotated[
+    ConfigPath, typer.Option("--config", help="The configuration file; UNKEY_CONFIG or unkey.toml without it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
+
+
+def settings_from(path: ConfigPath) -> Settings:
+    """Load the settings. Raises ConfigError, which ends the command with exit code 2."""
+    return load(path)
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration as the configuration writes it."""
+    try:
+        value = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if value < timedelta():
+        raise typer.BadParameter(f"is negative (got {text!r})")
+    return value
+
+
+def slug(text: str) -> str:
+    """Check a name that ends up in host names."""
+    if not _SLUG.fullmatch(text):
+        raise typer.BadParameter(f"takes a-z, 0-9 and -, at most 64 of them (got {text!r})")
+    return text
+
+
+def slugs(text: str) -> list[str]:
+    """Read slugs that are separated by commas."""
+    return [slug(part.strip()) for part in text.split(",")]

@@ -1,0 +1,79 @@
+"""Deploying one deployment over gRPC and watching it, as `deploy` and `demo` do."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from hydra.v1 import deploy_pb2
+from rich.console import Console
+from rich.table import Table
+
+from service.cli import terminal
+from service.cli.phases import View, phases
+from service.database import overview
+from service.database.engine import Database
+from service.database.overview import Overview, RouteState
+from service.errors import Transient
+from service.rpc.client import DeployClient
+
+_LOOK_SECONDS = 0.1
+CALLER = "hydra-deploy"
+
+
+@dataclass
+class Rollout:
+    """One deploy; `accepted` once it goes on whatever becomes of us."""
+
+    database: Database
+    client: DeployClient
+    deployment_id: str
+    image: str
+    accepted: bool = False
+
+    @property
+    def request(self) -> deploy_pb2.DeployRequest:
+        source = deploy_pb2.DockerImage(image=self.image)
+        return deploy_pb2.DeployRequest(deployment_id=self.deployment_id, docker_image=source)
+
+    async def run(self, console: Console) -> None:
+        """Deploy and show the phases until the end. Raises CallFailed."""
+        with phases(console) as view:
+            call = asyncio.create_task(self.client.deploy(self.request, accepted=self._accept))
+            try:
+                while not call.done():
+                    await self._look(view)
+                    await asyncio.wait({call}, timeout=_LOOK_SECONDS)
+                await self._look(view)
+                call.result()
+            finally:
+                call.cancel()
+
+    async def overview(self) -> Overview:
+        """Read how it stands now."""
+        return await self.database.read(partial(overview.overview, deployment_id=self.deployment_id))
+
+    def _accept(self, _: str) -> None:
+        self.accepted = True
+
+    async def _look(self, view: View) -> None:
+        with suppress(Transient):  # the call tells how it ends; a look that failed is made again
+            view.show(await self.database.read(partial(overview.progress, deployment_id=self.deployment_id)))
+
+
+def urls(routes: tuple[RouteState, ...]) -> Table:
+    """List the addresses that lead to a deployment, with what each of them follows."""
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    for route in routes:
+        if route.points_here:
+            grid.add_row(f"  https://{route.fqdn}", route.sticky, style=None)
+    grid.columns[-1].style = "dim"
+    return grid
+
+
+def took(overview: Overview) -> str:
+    """Say how long the deploy took by its operation's record."""
+    record = overview.operation
+    if record is None or record.ended_at_ms is None:
+        return ""
+    return f" in {terminal.duration(record.ended_at_ms - record.started_at_ms)}"

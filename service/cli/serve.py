@@ -1,0 +1,20 @@
+"""`hydra-deploy serve`: run the service."""
+
+from typing import Annotated
+
+import typer
+import uvloop
+
+from service import app, log
+from service.app import Role
+from service.cli.options import Config, settings_from
+
+
+def serve(
+    config: Config = None,
+    role: Annotated[Role, typer.Option(help="grpc: the gRPC server; worker: the workflows; all: both.")] = Role.ALL,
+) -> None:
+    """Run the gRPC server, the workflow worker, or both, until SIGTERM."""
+    settings = settings_from(config)
+    log.configure(settings.log.level, settings.log.format)
+    uvloop.run(app.serve(settings, role))

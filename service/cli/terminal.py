@@ -1,0 +1,37 @@
+"""How things are written for people: the console, marks, durations and times."""
+
+import sys
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+_WIDTH_OF_A_FILE = 160  # nothing is to be wrapped for a reader that is no terminal
+
+DONE, FAILED, RUNNING, WAITING = "✓", "✗", "…", "·"
+
+
+def console(*, errors: bool = False) -> Console:
+    """Make a console on standard output or standard error; it takes texts as they are."""
+    stream = sys.stderr if errors else sys.stdout
+    width = None if stream.isatty() else _WIDTH_OF_A_FILE
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def duration(ms: float) -> str:
+    """Write a duration: `12 ms`, `1.24 s`, `3 m 05 s`."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 59_995:
+        return f"{ms / 1000:.2f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return f"{minutes} m {seconds:02d} s"
+
+
+def moment(unix_ms: int) -> str:
+    """Write a time in UTC, to the second."""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: `1 region`, `3 regions`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
