@@ -1,0 +1,146 @@
+"""A whole installation on this machine: Restate, a database, the service, and an agent for every region."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from service.config import Settings, load
+from service.database.dsn import parse as parse_dsn
+from service.database.engine import Database
+from service.database.migrations import migrate
+from service.dev.ports import free_ports
+from service.dev.process import Process
+from service.dev.restate import RestateOptions, RestateServer
+
+_READY_WITHIN = timedelta(seconds=30)
+_SERVE = (sys.executable, "-m", "service", "serve")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What may differ between stacks.
+
+    `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
+    the configuration's `[deploy]` table, as TOML text. `serve` is the command that serves, without its options.
+    """
+
+    dsn: str = ""
+    deploy: Mapping[str, str] = field(default_factory=dict)
+    restate: RestateOptions = field(default_factory=RestateOptions)
+    serve: Sequence[str] = _SERVE
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+class LocalStack:
+    """One installation in one folder, on free loopback ports; all of it ends with the stack."""
+
+    def __init__(self, folder: Path, options: StackOptions | None = None) -> None:
+        self.folder = folder
+        self.options = options or StackOptions()
+        self.dsn = self.options.dsn or f"sqlite:///{folder / 'hydra.db'}"
+        self.restate = RestateServer(folder / "restate", options=self.options.restate)
+        self.config_file = folder / "hydra.toml"
+        self.database: Database
+        self._http_port, self._grpc_port = free_ports(2)
+        self._worker: Process | None = None
+        self._exit = AsyncExitStack()
+
+    @property
+    def grpc_address(self) -> str:
+        return f"127.0.0.1:{self._grpc_port}"
+
+    @property
+    def health_url(self) -> str:
+        return f"http://127.0.0.1:{self._http_port}/health"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def worker(self) -> Process:
+        """The process that serves."""
+        assert self._worker is not None
+        return self._worker
+
+    def settings(self) -> Settings:
+        """Read the stack's configuration file, as the worker does."""
+        return load(self.config_file, {})
+
+    async def __aenter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(self._configuration())
+        try:
+            await self._exit.enter_async_context(self.restate)
+            self.database = await Database.open(parse_dsn(self.dsn))
+            self._exit.push_async_callback(self.database.close)
+            await migrate(self.database)
+            await self.start_worker()
+            self._exit.push_async_callback(self.stop_worker)
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def start_worker(self, environ: Mapping[str, str] | None = None) -> None:
+        """Start the service and wait until it is registered and ready."""
+        argv = [*self.options.serve, "--config", str(self.config_file)]
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        wanted = {**inherited, **self.options.environ, **(environ or {})}
+        self._worker = Process.start("the service", argv, self.worker_log, wanted)
+        await self._worker.wait_ready(self._is_ready, _READY_WITHIN)
+
+    async def stop_worker(self) -> None:
+        """Stop the service in order; nothing where it does not run."""
+        if self._worker is not None and self._worker.exit_code is None:
+            await self._worker.stop()
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session,
+                session.get(f"{self.health_url}/ready") as answer,
+            ):
+                return answer.status == 200  # noqa: PLR2004 - OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    def _configuration(self) -> str:
+        deploy = "\n".join(f"{key} = {value}" for key, value in self.options.deploy.items())
+        return f"""
+default_domain = "hydra.localhost"
+
+[database]
+primary = {_quoted(self.dsn)}
+
+[restate]
+admin_url = "{self.restate.admin_url}"
+ingress_url = "{self.restate.ingress_url}"
+http_host = "127.0.0.1"
+http_port = {self._http_port}
+register_as = "http://127.0.0.1:{self._http_port}"
+
+[grpc]
+listen = "{self.grpc_address}"
+
+[deploy]
+{deploy}
+
+[log]
+level = "info"
+format = "text"
+"""
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
