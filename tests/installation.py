@@ -1,0 +1,182 @@
+"""One running installation for the integration tests, and short ways to act on it and to look at it."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import grpc.aio
+from hydra.v1 import deploy_pb2, deploy_pb2_grpc
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.database import tables
+from service.database.engine import Database
+from service.dev.agent import RegionAgent, region_agents
+from service.dev.stack import LocalStack
+from service.dev.workload import AgentBehaviour
+from service.dev.world import DeploymentSpec, World, WorldSpec, create_deployment, seed
+from service.domain.deployment import PRODUCTION
+
+_QUICKLY = timedelta(milliseconds=20)
+IMAGE = "registry.example.com/acme/shop:1.0"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Restate's ingress answered."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+class Installation:
+    """A stack, agents for three regions, a gRPC channel and an HTTP session."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.stack = stack
+        self.agents: dict[str, RegionAgent] = {}
+        self.channel: grpc.aio.Channel
+        self.stub: Any
+        self.http: aiohttp.ClientSession
+        self._exit = AsyncExitStack()
+
+    @property
+    def database(self) -> Database:
+        return self.stack.database
+
+    async def __aenter__(self) -> Self:
+        await self._exit.enter_async_context(self.stack)
+        regions = (await seed(self.database, WorldSpec(workspace="first", apps=()))).regions
+        behaviour = AgentBehaviour(start_delay=_QUICKLY)
+        self.agents = await self._exit.enter_async_context(region_agents(self.database, regions.values(), behaviour))
+        self.channel = await self._exit.enter_async_context(grpc.aio.insecure_channel(self.stack.grpc_address))
+        self.stub = deploy_pb2_grpc.DeployServiceStub(self.channel)
+        self.http = await self._exit.enter_async_context(aiohttp.ClientSession())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    # ------------------------------------------------------------------------------------------------------ to act
+
+    async def world(self, **spec: Any) -> World:
+        """Seed a workspace of its own in the regions that have agents."""
+        unique = f"w{uuid.uuid4().hex[:8]}"
+        return await seed(self.database, WorldSpec(**{"workspace": unique, **spec}))
+
+    async def deployment(self, world: World, environment: str = PRODUCTION, *, app: str = "", **spec: Any) -> str:
+        """Create a deployment's row, as the control API does."""
+        chosen = world.apps[app] if app else world.app
+        return await create_deployment(
+            self.database, chosen.id, chosen.environments[environment], DeploymentSpec(**spec)
+        )
+
+    async def deploy(self, deployment_id: str, *, image: str = IMAGE, timeout: float = 30, **metadata: str) -> None:
+        """Deploy over gRPC and wait; raises grpc.aio.AioRpcError."""
+        given = [(key.replace("_", "-"), value) for key, value in metadata.items()]
+        await self.stub.Deploy(deploy_request(deployment_id, image), timeout=timeout, metadata=given)
+
+    async def deployed(self, world: World, environment: str = PRODUCTION, **spec: Any) -> str:
+        """Create a deployment and deploy it."""
+        deployment_id = await self.deployment(world, environment, **spec)
+        await self.deploy(deployment_id)
+        return deployment_id
+
+    async def ingress(
+        self, path: str, body: Any = None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Call Restate's ingress, as a Go caller does: JSON, with its content type."""
+        given = {"content-type": "application/json", **(headers or {})}
+        url = self.stack.restate.ingress_url + path
+        async with self.http.request(method, url, json=body, headers=given) as answer:
+            return Answer(answer.status, await answer.json(content_type=None), answer.headers)
+
+    async def admin_query(self, query: str) -> list[dict[str, Any]]:
+        """Ask Restate's introspection SQL."""
+        url = f"{self.stack.restate.admin_url}/query"
+        async with self.http.post(url, json={"query": query}, headers={"accept": "application/json"}) as answer:
+            found: list[dict[str, Any]] = (await answer.json())["rows"]
+            return found
+
+    @asynccontextmanager
+    async def held(self, point: str) -> AsyncIterator[Path]:
+        """Hold steps at `<step>.<before|after>` while the block lasts; the file that it gives tells when one is held."""
+        hold = self.stack.folder / f"{point}.hold"
+        reached = self.stack.folder / f"{point}.held"
+        reached.unlink(missing_ok=True)
+        hold.touch()
+        try:
+            yield reached
+        finally:
+            hold.unlink()
+
+    def kill_at(self, point: str) -> None:
+        """Make the worker kill itself the next time it comes to `<step>.<before|after>`."""
+        (self.stack.folder / f"{point}.kill").touch()
+
+    async def cancel(self, invocation_id: str) -> int:
+        async with self.http.patch(f"{self.stack.restate.admin_url}/invocations/{invocation_id}/cancel") as answer:
+            return answer.status
+
+    async def kill(self, invocation_id: str) -> int:
+        async with self.http.patch(f"{self.stack.restate.admin_url}/invocations/{invocation_id}/kill") as answer:
+            return answer.status
+
+    # ----------------------------------------------------------------------------------------------------- to look
+
+    async def rows(self, table: Table, **where: Any) -> list[dict[str, Any]]:
+        """Read rows by equality, oldest first."""
+
+        async def work(conn: AsyncConnection) -> list[dict[str, Any]]:
+            query = select(table).order_by(*table.primary_key.columns)
+            for name, value in where.items():
+                query = query.where(table.c[name] == value)
+            return [dict(row) for row in (await conn.execute(query)).mappings()]
+
+        return await self.database.read(work)
+
+    async def row(self, table: Table, **where: Any) -> dict[str, Any]:
+        (found,) = await self.rows(table, **where)
+        return found
+
+    async def set(self, table: Table, where: Mapping[str, Any], **values: Any) -> None:
+        """Change rows behind the service's back."""
+
+        async def work(conn: AsyncConnection) -> None:
+            statement = update(table).values(**values)
+            for name, value in where.items():
+                statement = statement.where(table.c[name] == value)
+            await conn.execute(statement)
+
+        await self.database.transact(work)
+
+    async def status(self, deployment_id: str) -> str:
+        return str((await self.row(tables.deployments, id=deployment_id))["status"])
+
+    async def operation(self, deployment_id: str) -> str:
+        """Read which invocation works on the deployment, or did last."""
+        attempt = await self.row(tables.hydra_deployment_attempts, deployment_id=deployment_id)
+        return str(attempt["operation_id"])
+
+    async def steps(self, deployment_id: str) -> dict[str, dict[str, Any]]:
+        return {row["step"]: row for row in await self.rows(tables.deployment_steps, deployment_id=deployment_id)}
+
+    async def routes(self, world: World, app: str = "") -> dict[str, str]:
+        """Read the app's routes: host name without the apex → deployment id."""
+        chosen = world.apps[app] if app else world.app
+        found = await self.rows(tables.frontline_routes, app_id=chosen.id)
+        return {row["fully_qualified_domain_name"].partition(".")[0]: row["deployment_id"] for row in found}
+
+    async def live(self, world: World) -> str | None:
+        current: str | None = (await self.row(tables.apps, id=world.app.id))["current_deployment_id"]
+        return current
+
+
+def deploy_request(deployment_id: str, image: str = IMAGE) -> deploy_pb2.DeployRequest:
+    return deploy_pb2.DeployRequest(deployment_id=deployment_id, docker_image=deploy_pb2.DockerImage(image=image))
