@@ -23,26 +23,29 @@ def deploy_handler(runtime: Runtime) -> Handler:
     async def deploy(ctx: Any, request: deploy_pb2.DeployRequest) -> deploy_pb2.DeployResponse:
         validate_deploy(request)
         journal = runtime.journal(ctx)
-        if await claim.claim(journal, runtime, request.deployment_id):
-            replaced = await _deploy(journal, runtime, request)
-            finalize.schedule_standby(journal, runtime, replaced)
+        undo = Compensation()
+        try:
+            replaced = await _deploy(journal, runtime, request, undo)
+        except HydraError as error:
+            await _undo(journal, undo, error)
+            raise
+        finalize.schedule_standby(journal, runtime, replaced)
         return deploy_pb2.DeployResponse()
 
     return deploy
 
 
-async def _deploy(journal: Journal, runtime: Runtime, request: deploy_pb2.DeployRequest) -> list[str]:
-    """Run the phases, or undo them; returns the deployments that lost their place to this one."""
-    undo = Compensation()
+async def _deploy(
+    journal: Journal, runtime: Runtime, request: deploy_pb2.DeployRequest, undo: Compensation
+) -> list[str]:
+    """Run the phases; returns the deployments that lost their place to this one."""
     deployment_id = request.deployment_id
     undo.add("mark deployment failed", lambda cause: failure.mark_failed(journal, runtime, deployment_id, cause))
-    try:
-        subject = await start.start(journal, runtime, deployment_id)
-        await build.take_image(journal, runtime, subject, request.docker_image.image)
-        return await _release(journal, runtime, subject, undo)
-    except HydraError as error:
-        await _undo(journal, undo, error)
-        raise
+    if not await claim.claim(journal, runtime, deployment_id):
+        return []
+    subject = await start.start(journal, runtime, deployment_id)
+    await build.take_image(journal, runtime, subject, request.docker_image.image)
+    return await _release(journal, runtime, subject, undo)
 
 
 async def _release(journal: Journal, runtime: Runtime, subject: Subject, undo: Compensation) -> list[str]:
