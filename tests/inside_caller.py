@@ -4,7 +4,6 @@ Private handlers answer to other handlers alone. So the tests serve one of their
 call on through `service.durable.binding`, as the workflows do it.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from service.durable.registration import Registration
 from service.durable.terminal import to_terminal
 from service.errors import HydraError
 from tests.installation import Installation
+from tests.waiting import until
 
 _SERVICE = "tests.InsideCaller"
 
@@ -84,10 +84,12 @@ class InsideCaller:
 
     async def state(self, service: str, key: str) -> dict[str, Any]:
         """Read an object's state: name → value, read as JSON."""
-        rows = await self._installation.admin_query(
-            f"select key, value_utf8 from state where service_name = '{service}' and service_key = '{key}'"
-        )
-        return {row["key"]: json.loads(row["value_utf8"]) for row in rows}
+        rows = await self._installation.admin_query("select service_name, service_key, key, value_utf8 from state")
+        return {
+            row["key"]: json.loads(row["value_utf8"])
+            for row in rows
+            if (row["service_name"], row["service_key"]) == (service, key)
+        }
 
     async def set_state(self, service: str, key: str, state: Mapping[str, Any]) -> None:
         """Replace an object's state, as another worker would have written it: JSON without spaces, as Go writes it."""
@@ -95,5 +97,8 @@ class InsideCaller:
         url = f"{self._installation.stack.restate.admin_url}/services/{service}/state"
         async with self._installation.http.post(url, json={"object_key": key, "new_state": values}) as answer:
             assert answer.status == 202, await answer.text()
-        while await self.state(service, key) != state:  # it is applied a little later
-            await asyncio.sleep(0.02)
+
+        async def applied() -> bool:
+            return await self.state(service, key) == state
+
+        await until(applied)

@@ -1,14 +1,13 @@
-"""Deployments and their steps."""
+"""Deployments: what a workflow reads of one, and what it changes."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database.tables import apps, deployment_steps, deployments, environments, projects, workspaces
-from service.database.upsert import upsert
-from service.domain.deployment import DesiredState, Status, Step, step_error
+from service.database.tables import apps, deployments, environments, projects, workspaces
+from service.domain.deployment import DesiredState, Status
 from service.errors import NotFound
 
 
@@ -132,63 +131,12 @@ _SUBJECT = select(
 )
 
 
-async def begin_step(conn: AsyncConnection, of: Subject, step: Step, now_ms: int) -> None:
-    """Begin a step and move the deployment's status to it; a step entered again starts over."""
-    values = {
-        "workspace_id": of.workspace_id,
-        "project_id": of.project_id,
-        "app_id": of.app_id,
-        "environment_id": of.environment_id,
-        "deployment_id": of.deployment_id,
-        "step": step.value,
-        "started_at": now_ms,
-        "ended_at": None,
-        "error": None,
-    }
-    await upsert(
-        conn, deployment_steps, values, key=("deployment_id", "step"), update=("started_at", "ended_at", "error")
-    )
-    await set_status(conn, of.deployment_id, Status(step.value), now_ms)
-
-
-async def end_step(conn: AsyncConnection, deployment_id: str, step: Step, now_ms: int) -> None:
-    """End a step that went well; nothing where it has no row."""
+async def change(conn: AsyncConnection, deployment_id: str, now_ms: int, **columns: Any) -> None:
+    """Change columns of a deployment."""
     await conn.execute(
-        update(deployment_steps)
-        .where(deployment_steps.c.deployment_id == deployment_id, deployment_steps.c.step == step.value)
-        .values(ended_at=now_ms, error=None)
+        update(deployments).where(deployments.c.id == deployment_id).values(updated_at=now_ms, **columns)
     )
-
-
-async def fail_open_steps(conn: AsyncConnection, deployment_id: str, message: str, now_ms: int) -> None:
-    """End every step that still runs with an error for the app's owner."""
-    await conn.execute(
-        update(deployment_steps)
-        .where(and_(deployment_steps.c.deployment_id == deployment_id, deployment_steps.c.ended_at.is_(None)))
-        .values(ended_at=now_ms, error=step_error(message))
-    )
-
-
-async def forget_steps(conn: AsyncConnection, deployment_id: str) -> None:
-    """Remove the steps of an earlier attempt, all but `queued`, so that the new attempt's stand alone."""
-    await conn.execute(
-        delete(deployment_steps).where(
-            deployment_steps.c.deployment_id == deployment_id, deployment_steps.c.step != Step.QUEUED.value
-        )
-    )
-
-
-async def set_status(conn: AsyncConnection, deployment_id: str, status: Status, now_ms: int) -> None:
-    await _update(conn, deployment_id, status=status.value, updated_at=now_ms)
-
-
-async def set_image(conn: AsyncConnection, deployment_id: str, image: str, now_ms: int) -> None:
-    await _update(conn, deployment_id, image=image, updated_at=now_ms)
 
 
 async def set_desired_state(conn: AsyncConnection, deployment_id: str, state: DesiredState, now_ms: int) -> None:
-    await _update(conn, deployment_id, desired_state=state.value, updated_at=now_ms)
-
-
-async def _update(conn: AsyncConnection, deployment_id: str, **values: Any) -> None:
-    await conn.execute(update(deployments).where(deployments.c.id == deployment_id).values(**values))
+    await change(conn, deployment_id, now_ms, desired_state=state.value)

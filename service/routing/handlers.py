@@ -23,6 +23,8 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
     async def switch_traffic(ctx: Any, request: routing_pb2.SwitchTrafficRequest) -> routing_pb2.SwitchTrafficResponse:
         _require(request.operation_id, "operation_id")
         _require(request.deployment_id, "deployment_id")
+        if request.kind == routing_pb2.TRAFFIC_SWITCH_KIND_UNSPECIFIED:
+            raise InvalidArgument("kind is unspecified: say why the traffic moves", field="kind")
         if request.kind != routing_pb2.TRAFFIC_SWITCH_KIND_DEPLOY:
             raise Unimplemented("this release switches traffic for deploys only", reason="SWITCH_KIND_UNSUPPORTED")
         order = Order(request.operation_id, ctx.key(), request.deployment_id)
@@ -35,6 +37,7 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
 
     async def revert_traffic(ctx: Any, request: routing_pb2.RevertTrafficRequest) -> routing_pb2.RevertTrafficResponse:
         _require(request.operation_id, "operation_id")
+        _require(request.deployment_id, "deployment_id")
         order = Order(request.operation_id, ctx.key(), request.deployment_id)
         reverted = await journal_of(ctx).step(
             "revert traffic", Reverted, lambda: database.transact(lambda conn: revert(conn, order, now_ms()))

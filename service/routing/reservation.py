@@ -32,6 +32,7 @@ async def reserve(conn: AsyncConnection, subject: Subject, wanted: Iterable[Name
         held = await routes.by_fqdn(conn, [name.fqdn for name in names])
         lost = {name for name in names if not _is_ours(subject, name, held[name.fqdn.lower()])}
         if not lost:
+            await routes.point(conn, _orphans(subject, held.values()), now_ms)
             return [name.fqdn for name in names]
         names = [disputed(name, _claimant(subject, name)) if name in lost else name for name in names]
     raise FailedPrecondition(
@@ -49,6 +50,15 @@ def _is_ours(subject: Subject, name: Name, route: Route) -> bool:
         subject.git_branch,
         subject.fork_repository_full_name,
     )
+
+
+def _orphans(subject: Subject, held: Iterable[Route]) -> dict[str, str]:
+    """Take up branch names whose deployment is gone: the switch could not tell any more which branch's they are."""
+    return {
+        route.route_id: subject.deployment_id
+        for route in held
+        if route.sticky is Sticky.BRANCH and route.owner.created_at is None
+    }
 
 
 def _claimant(subject: Subject, name: Name) -> str:

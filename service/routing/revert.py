@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.database import apps, routes, switches
 from service.database.apps import App
 from service.database.switches import Switch
-from service.routing.switch import Order
+from service.routing.switch import Order, find_switch
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,12 @@ class Reverted:
 
 
 async def revert(conn: AsyncConnection, order: Order, now_ms: int) -> Reverted:
-    """Send back what the operation moved and nobody has moved since, and make sure that it can no longer switch."""
+    """Send back what the operation moved and nobody has moved since, and make sure that it can no longer switch.
+
+    Raises NotFound for an unknown app, FailedPrecondition where the operation's switch is not this order's.
+    """
     app = await apps.lock(conn, order.app_id)
-    switch = await switches.find(conn, order.operation_id)
+    switch = await find_switch(conn, order)
     if switch is None:
         never = Switch(order.operation_id, "deploy", "", order.deployment_id, app, app, {}, is_reverted=True)
         await switches.record(conn, never, [], now_ms)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database import apps, attempts, deployments, operations, routes, switches
+from service.database import apps, attempts, deployments, operations, routes, steps, switches
 from service.database.apps import App
 from service.database.attempts import AttemptState
 from service.database.deployments import Subject
 from service.database.operations import OperationState
 from service.database.routes import Route
 from service.database.switches import Move, Switch
-from service.domain.deployment import PRODUCTION, DesiredState, Status, Step
+from service.domain.deployment import PRODUCTION, DesiredState, Status
 from service.domain.hostname import Sticky
 from service.errors import FailedPrecondition
 
@@ -43,7 +43,7 @@ async def switch_for_deploy(conn: AsyncConnection, order: Order, now_ms: int) ->
     deployment is another app's, no longer runs, or is worked on by a newer attempt.
     """
     app = await apps.lock(conn, order.app_id)
-    if (stored := await switches.find(conn, order.operation_id)) is not None:
+    if (stored := await find_switch(conn, order)) is not None:
         return _repeat(stored)
     subject = await lock_target(conn, order)
     if not await attempts.holds(conn, order.deployment_id, order.operation_id):
@@ -57,11 +57,21 @@ async def switch_for_deploy(conn: AsyncConnection, order: Order, now_ms: int) ->
         order.operation_id, "deploy", subject.environment_id, subject.deployment_id, app, after, vars(switched)
     )
     await switches.record(conn, done, moved, now_ms)
-    await deployments.end_step(conn, subject.deployment_id, Step.FINALIZING, now_ms)
-    await deployments.set_status(conn, subject.deployment_id, Status.READY, now_ms)
+    await steps.finish(conn, subject.deployment_id, now_ms)
     await attempts.end(conn, subject.deployment_id, order.operation_id, AttemptState.SUCCEEDED, now_ms)
     await operations.end(conn, order.operation_id, OperationState.SUCCEEDED, now_ms)
     return switched
+
+
+async def find_switch(conn: AsyncConnection, order: Order) -> Switch | None:
+    """Read the operation's switch; the caller holds the app's lock. Raises FailedPrecondition for another one's."""
+    stored = await switches.find(conn, order.operation_id)
+    if stored is None or (stored.before.app_id, stored.deployment_id) == (order.app_id, order.deployment_id):
+        return stored
+    raise FailedPrecondition(
+        f"the operation {order.operation_id!r} switched traffic of another app or to another deployment",
+        reason="OTHER_SWITCH",
+    )
 
 
 def _repeat(stored: Switch) -> Switched:

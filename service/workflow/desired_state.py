@@ -20,6 +20,7 @@ from service.workflow.runtime import Runtime
 log = structlog.get_logger(__name__)
 
 _STATE = "transition"
+_LONGEST_DELAY_MS = 100 * 365 * 24 * 3_600_000  # what is longer overflows on its way to Restate
 
 
 class Pending(TypedDict):
@@ -36,8 +37,10 @@ def deployment_handlers(runtime: Runtime) -> dict[str, Handler]:
         ctx: Any, request: deployment_pb2.ScheduleDesiredStateChangeRequest
     ) -> deployment_pb2.ScheduleDesiredStateChangeResponse:
         transition(request.state)
-        if request.delay_millis < 0:
-            raise InvalidArgument(f"delay_millis is negative: {request.delay_millis}", field="delay_millis")
+        if not 0 <= request.delay_millis <= _LONGEST_DELAY_MS:
+            raise InvalidArgument(
+                f"delay_millis is {request.delay_millis}: use 0 to {_LONGEST_DELAY_MS}", field="delay_millis"
+            )
         pending = Pending(Nonce=str(ctx.uuid()), To=request.state)
         ctx.set(_STATE, pending)
         change = deployment_pb2.ChangeDesiredStateRequest(nonce=pending["Nonce"], state=request.state)

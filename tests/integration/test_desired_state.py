@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hydra.v1 import deployment_pb2
 
 from service.database import tables
+from service.dev.process import Process
 from service.dev.world import World
-from service.errors import FailedPrecondition, HydraError, InvalidArgument
+from service.errors import FailedPrecondition, InvalidArgument
 from tests.inside_caller import InsideCaller
 from tests.installation import Installation
+from tests.waiting import until
 
 SERVICE = "hydra.v1.DeploymentService"
 RUNNING = deployment_pb2.DEPLOYMENT_DESIRED_STATE_RUNNING
@@ -28,18 +30,19 @@ async def inside(installation: Installation) -> AsyncIterator[InsideCaller]:
 
 
 async def schedule(inside: InsideCaller, deployment_id: str, state: int, delay_ms: int = HOUR_MS) -> None:
-    request = deployment_pb2.ScheduleDesiredStateChangeRequest(
-        delay_millis=delay_ms, state=deployment_pb2.DeploymentDesiredState.ValueType(state)
-    )
+    request = deployment_pb2.ScheduleDesiredStateChangeRequest(delay_millis=delay_ms, state=numbered(state))
     await inside.call(SERVICE, "ScheduleDesiredStateChange", deployment_id, request)
 
 
 async def change(inside: InsideCaller, deployment_id: str, nonce: str, state: int) -> None:
     """Do what the delayed message does when it arrives."""
-    request = deployment_pb2.ChangeDesiredStateRequest(
-        nonce=nonce, state=deployment_pb2.DeploymentDesiredState.ValueType(state)
-    )
+    request = deployment_pb2.ChangeDesiredStateRequest(nonce=nonce, state=numbered(state))
     await inside.call(SERVICE, "ChangeDesiredState", deployment_id, request)
+
+
+def numbered(state: int) -> deployment_pb2.DeploymentDesiredState:
+    """Make an enum value of any number: what another release sends may not be in ours."""
+    return cast("deployment_pb2.DeploymentDesiredState", state)
 
 
 async def clear(inside: InsideCaller, deployment_id: str) -> None:
@@ -146,8 +149,7 @@ async def test_a_later_schedule_that_is_due_sooner_is_not_undone_by_the_earlier_
     await schedule(inside, deployment_id, STANDBY, delay_ms=500)
     await schedule(inside, deployment_id, ARCHIVED, delay_ms=0)
 
-    while await completed_changes(installation, deployment_id) < 2:
-        await asyncio.sleep(0.05)
+    await until_changes(installation, deployment_id, 2)
     assert await desired(installation, deployment_id) == ("archived", {"stopped"})
 
 
@@ -265,40 +267,49 @@ async def test_a_change_that_crashes_after_its_commit_ends_the_same(
     installation: Installation, inside: InsideCaller
 ) -> None:
     _, deployment_id = await preview(installation)
-    (installation.stack.folder / "change desired state.after.kill").touch()
+    installation.kill_at("change desired state.after")
     worker = installation.stack.worker
     await schedule(inside, deployment_id, STANDBY, delay_ms=0)
-    while worker.exit_code is None:
-        await asyncio.sleep(0.02)
+    await until(lambda: died(worker))
     committed = await versions(installation, deployment_id)
     await installation.stack.start_worker()
 
-    while await completed_changes(installation, deployment_id) < 1:
-        await asyncio.sleep(0.05)
+    await until_changes(installation, deployment_id, 1)
     assert await desired(installation, deployment_id) == ("standby", {"stopped"})
     assert await versions(installation, deployment_id) == committed
 
 
+async def died(worker: Process) -> bool:
+    return worker.exit_code is not None
+
+
 async def completed_changes(installation: Installation, deployment_id: str) -> int:
     """Count the messages of change that have arrived and been dealt with."""
-    return len(
-        await installation.admin_query(
-            f"select id from sys_invocation where target_service_name = '{SERVICE}' and status = 'completed' "
-            f"and target_service_key = '{deployment_id}' and target_handler_name = 'ChangeDesiredState'"
-        )
+    found = await installation.admin_query(
+        "select target_service_key, status from sys_invocation where target_handler_name = 'ChangeDesiredState'"
     )
+    return found.count({"target_service_key": deployment_id, "status": "completed"})
+
+
+async def until_changes(installation: Installation, deployment_id: str, count: int) -> None:
+    async def completed() -> bool:
+        return await completed_changes(installation, deployment_id) >= count
+
+    await until(completed)
 
 
 async def until_desired(installation: Installation, deployment_id: str, state: str, topologies: str) -> None:
-    while await desired(installation, deployment_id) != (state, {topologies}):
-        await asyncio.sleep(0.02)
+    async def reached() -> bool:
+        return await desired(installation, deployment_id) == (state, {topologies})
+
+    await until(reached)
 
 
 async def until_instances(installation: Installation, deployment_id: str, count: int) -> None:
     """Wait until so many instances of the deployment run, and no other is known."""
-    while [row["status"] for row in await installation.rows(tables.instances, deployment_id=deployment_id)] != [
-        "running"
-    ] * count:
-        await asyncio.sleep(0.02)
 
+    async def counted() -> bool:
+        instances = await installation.rows(tables.instances, deployment_id=deployment_id)
+        return [row["status"] for row in instances] == ["running"] * count
 
+    await until(counted)

@@ -28,11 +28,12 @@ class MariaDB:
     It dies with the thread that started it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Choose the program and the port. Raises MariaDBMissing."""
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Choose the program and the port; `options` are the server's. Raises MariaDBMissing."""
         self._server = _program("mariadbd", "mysqld")
         self._installer = _program("mariadb-install-db", "mysql_install_db")
         self._folder = folder
+        self._options = options
         self._secret = secrets.token_hex(16)
         self._process: Process | None = None
         self.port = free_port()
@@ -134,6 +135,7 @@ class MariaDB:
             "--innodb-flush-log-at-trx-commit=2",  # to the system at every commit, to the disk once a second
             "--innodb-doublewrite=OFF",
             "--performance-schema=OFF",
+            *self._options,
         ]
 
     def _common(self) -> list[str]:

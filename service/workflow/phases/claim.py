@@ -7,7 +7,7 @@ from restate.serde import BytesSerde
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments
+from service.database import attempts, deployments, steps
 from service.database.attempts import Attempt, AttemptState
 from service.domain.deployment import Status
 from service.durable.journal import Journal
@@ -77,7 +77,7 @@ async def _claim(conn: AsyncConnection, wanted: _Wanted) -> Claim:
     attempt = Attempt(number, wanted.operation_id, AttemptState.RUNNING)
     await attempts.claim(conn, wanted.deployment_id, attempt, now_ms())
     if number > 1:
-        await deployments.forget_steps(conn, wanted.deployment_id)
+        await steps.forget(conn, wanted.deployment_id)
     return Claim(wanted.operation_id)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, operations, topologies, versions
+from service.database import attempts, deployments, operations, steps, topologies, versions
 from service.database.attempts import AttemptState
 from service.database.operations import OperationKind, OperationState
-from service.domain.deployment import DesiredState, Status, TopologyStatus
+from service.domain.deployment import DesiredState, TopologyStatus
 from service.durable.journal import UNDO_BUDGET, Journal
 from service.errors import Cancelled, HydraError
 from service.workflow.runtime import Runtime
@@ -23,8 +23,7 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
         state = OperationState.CANCELLED if isinstance(error, Cancelled) else OperationState.FAILED
         await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, {"deployment_id": deployment_id})
         await operations.end(conn, operation_id, state, now, (error.reason, error.message))
-        await deployments.fail_open_steps(conn, deployment_id, error.message, now)
-        await deployments.set_status(conn, deployment_id, Status.FAILED, now)
+        await steps.fail(conn, deployment_id, error.message, now)
         await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now)
 
     await _undo(journal, runtime, "mark deployment failed", deployment_id, work)

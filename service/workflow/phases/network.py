@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import deployments, operations
+from service.database import operations, steps
 from service.database.deployments import Subject
 from service.domain.deployment import Step
 from service.domain.hostname import NameInput, draw_commit_suffix, names
@@ -40,11 +40,8 @@ async def reserve_names(
 
     async def work(conn: AsyncConnection) -> list[str]:
         now = now_ms()
-        await deployments.end_step(conn, subject.deployment_id, Step.DEPLOYING, now)
-        await deployments.begin_step(conn, subject, Step.NETWORK, now)
         reserved = await reservation.reserve(conn, subject, wanted, seed, now)
-        await deployments.end_step(conn, subject.deployment_id, Step.NETWORK, now)
-        await deployments.begin_step(conn, subject, Step.FINALIZING, now)
+        await steps.advance(conn, subject, [Step.NETWORK, Step.FINALIZING], now)
         if unhealthy:
             await operations.annotate(conn, journal.operation_id, {"unhealthy_regions": dict(unhealthy)})
         return reserved

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, operations, workspaces
+from service.database import attempts, deployments, operations, steps, workspaces
 from service.database.deployments import Subject
 from service.database.operations import OperationKind
 from service.domain.deployment import Step
@@ -35,8 +35,7 @@ async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subje
         if subject.k8s_namespace is None:
             await workspaces.give_namespace(conn, subject.workspace_id, candidates)
             subject = await deployments.subject(conn, deployment_id)
-        await deployments.end_step(conn, deployment_id, Step.QUEUED, now)
-        await deployments.begin_step(conn, subject, Step.STARTING, now)
+        await steps.advance(conn, subject, [Step.STARTING], now)
         about = operations.subject_columns(subject, caller)
         await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, about)
         return subject
