@@ -29,12 +29,13 @@ class DeploySettings(OwnTable):
     """How long a deploy waits for what, and what it may use."""
 
     health_timeout: _Wait = 15 * 60 * _SECOND
-    health_poll: _Pause = 100 * _MILLISECOND
-    health_steady: _Pause = 100 * _MILLISECOND
+    health_poll: _Pause = 50 * _MILLISECOND
+    health_steady: _Pause = 75 * _MILLISECOND
     health_flap_steady: _Pause = 2 * _SECOND
     standby_delay: Annotated[timedelta, duration(_MILLISECOND, 30 * 24 * _HOUR)] = 30 * 60 * _SECOND
     step_timeout: Annotated[timedelta, duration(_SECOND, _HOUR)] = 10 * 60 * _SECOND
     quota_surge: bool = True
+    idle_time: Annotated[timedelta, duration(_SECOND, 30 * 24 * _HOUR)] = 6 * _HOUR
 
 
 class ServicesSettings(OwnTable):

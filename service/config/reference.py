@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from service.config.table import ReferenceTable
-from service.config.values import DatabaseDsn, HttpUrl
+from service.config.values import ClickhouseUrl, DatabaseDsn, HttpUrl
 
 _EMPTY = SecretStr("")
 
@@ -78,7 +78,7 @@ class RegistrySettings(ReferenceTable):
 class ClickhouseSettings(ReferenceTable):
     """Analytics. A URL holds a password, so it is a secret as a whole. `admin_url` is not used."""
 
-    url: SecretStr = _EMPTY
+    url: ClickhouseUrl = _EMPTY
     admin_url: SecretStr = _EMPTY
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from service.analytics.dsn import parse as parse_clickhouse
 from service.database.dsn import parse as parse_dsn
 
 # Go's time.ParseDuration: https://pkg.go.dev/time#ParseDuration
@@ -115,8 +116,14 @@ def _dsn(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _clickhouse(secret: SecretStr) -> SecretStr:
+    parse_clickhouse(secret.get_secret_value())
+    return secret
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 Platform = Annotated[str, AfterValidator(_platform)]
 DatabaseDsn = Annotated[SecretStr, AfterValidator(_dsn)]
+ClickhouseUrl = Annotated[SecretStr, AfterValidator(_clickhouse)]
