@@ -11,6 +11,8 @@ import structlog
 from hydra.v1 import deploy_pb2, deployment_pb2, routing_pb2, versioning_pb2
 from restate.server import install_shutdown_hook
 
+from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.requests import ClickHouseRequests, NullRequests, RequestLog
 from service.config import Settings
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
@@ -27,7 +29,10 @@ from service.rpc.server import RpcOptions, RpcServer
 from service.workflow.deploy import deploy_handler
 from service.workflow.desired_state import deployment_handlers
 from service.workflow.health_gate import GateTiming, HealthGate
+from service.workflow.promote import promote_handler
+from service.workflow.rollback import rollback_handler
 from service.workflow.runtime import Options, Runtime
+from service.workflow.scale_down import scale_down_handler
 from service.workflow.versioning import versioning_handlers
 
 log = structlog.get_logger(__name__)
@@ -70,7 +75,8 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
         handlers: Mapping[str, Mapping[str, Handler]] = {}
         if role is not Role.GRPC:
             gate = await stack.enter_async_context(_health_gate(settings, database))
-            runtime = Runtime(database, gate, _options(settings), hook or NullHook())
+            requests = await stack.enter_async_context(_request_log(settings))
+            runtime = Runtime(database, gate, requests, _options(settings), hook or NullHook())
             handlers = _handlers(settings, runtime)
         endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))
         if role is not Role.GRPC:
@@ -137,6 +143,16 @@ async def _health_gate(settings: Settings, database: Database) -> AsyncIterator[
 
 
 @asynccontextmanager
+async def _request_log(settings: Settings) -> AsyncIterator[RequestLog]:
+    url = settings.clickhouse.url.get_secret_value()
+    log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url)) if url else NullRequests()
+    try:
+        yield log_of_requests
+    finally:
+        await log_of_requests.close()
+
+
+@asynccontextmanager
 async def _endpoint(
     settings: Settings, handlers: Mapping[str, Mapping[str, Handler]], probes: _Probes
 ) -> AsyncIterator[Endpoint]:
@@ -197,8 +213,14 @@ _VERSIONING = versioning_pb2.DESCRIPTOR.services_by_name["VersioningService"].fu
 
 def _handlers(settings: Settings, runtime: Runtime) -> dict[str, Mapping[str, Handler]]:
     """Gather the services that this worker is set to serve, by name (01 · 2)."""
+    deploy_service = {
+        "Deploy": deploy_handler(runtime),
+        "Rollback": rollback_handler(runtime),
+        "Promote": promote_handler(runtime),
+        "ScaleDownIdlePreviewDeployments": scale_down_handler(runtime),
+    }
     offered = {
-        _DEPLOY: (settings.services.deploy, {"Deploy": deploy_handler(runtime)}),
+        _DEPLOY: (settings.services.deploy, deploy_service),
         _DEPLOYMENT: (settings.services.deployment, deployment_handlers(runtime)),
         _ROUTING: (settings.services.routing, routing_handlers(runtime.database, runtime.journal)),
         _VERSIONING: (settings.services.versioning, versioning_handlers(runtime)),
@@ -219,4 +241,5 @@ def _options(settings: Settings) -> Options:
         standby_delay=settings.deploy.standby_delay,
         step_timeout=settings.deploy.step_timeout,
         quota_surge=settings.deploy.quota_surge,
+        idle_time=settings.deploy.idle_time,
     )

@@ -10,6 +10,21 @@ from service.domain.request import validate_command, validate_deployment_id
 from service.errors import InvalidArgument, Unimplemented
 
 
+def validate_rollback(request: deploy_pb2.RollbackRequest) -> None:
+    """Check a Rollback request. Raises InvalidArgument naming the field."""
+    validate_deployment_id(request.source_deployment_id, "source_deployment_id")
+    validate_deployment_id(request.target_deployment_id, "target_deployment_id")
+    if request.source_deployment_id == request.target_deployment_id:
+        raise InvalidArgument(
+            "source and target are the same deployment: name the one to go back to", field="target_deployment_id"
+        )
+
+
+def validate_promote(request: deploy_pb2.PromoteRequest) -> None:
+    """Check a Promote request. Raises InvalidArgument naming the field."""
+    validate_deployment_id(request.target_deployment_id, "target_deployment_id")
+
+
 def validate_deploy(request: deploy_pb2.DeployRequest) -> None:
     """Check a Deploy request. Raises InvalidArgument naming the field, or Unimplemented for a git source."""
     validate_deployment_id(request.deployment_id)

@@ -28,10 +28,9 @@ class OperationState(StrEnum):
     CANCELLED = "cancelled"
 
 
-def subject_columns(subject: Subject, caller: str) -> dict[str, str]:
+def subject_columns(subject: Subject) -> dict[str, str]:
     """Say what an operation is about, in the table's columns."""
     return {
-        "caller": caller,
         "workspace_id": subject.workspace_id,
         "project_id": subject.project_id,
         "app_id": subject.app_id,
@@ -42,7 +41,7 @@ def subject_columns(subject: Subject, caller: str) -> dict[str, str]:
 
 
 async def begin(
-    conn: AsyncConnection, operation_id: str, kind: OperationKind, now_ms: int, subject: Mapping[str, str | None]
+    conn: AsyncConnection, operation_id: str, kind: OperationKind, now_ms: int, subject: Mapping[str, Any]
 ) -> None:
     """Record that an operation runs; `subject` holds any of the table's id columns and `caller`."""
     row = {"id": operation_id, "kind": kind.value, "state": OperationState.RUNNING.value, "started_at": now_ms}
@@ -52,14 +51,21 @@ async def begin(
 async def end(
     conn: AsyncConnection, operation_id: str, state: OperationState, now_ms: int, failure: tuple[str, str] | None = None
 ) -> None:
-    """Record the end of an operation; `failure` is its reason and message."""
+    """Record the end of an operation, also over an earlier one that was undone; `failure` is its reason and message."""
     reason, message = failure or (None, None)
     await conn.execute(
         update(operations)
-        .where(operations.c.id == operation_id, operations.c.state == OperationState.RUNNING.value)
+        .where(operations.c.id == operation_id)
         .values(
             state=state.value, ended_at=now_ms, reason=reason, message=None if message is None else step_error(message)
         )
+    )
+
+
+async def came_from(conn: AsyncConnection, operation_id: str, deployment_id: str) -> None:
+    """Record which deployment was live before the operation moved its traffic."""
+    await conn.execute(
+        update(operations).where(operations.c.id == operation_id).values(from_deployment_id=deployment_id)
     )
 
 

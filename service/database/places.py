@@ -50,9 +50,9 @@ async def find(conn: AsyncConnection, wanted: Wanted) -> Place:
     for id_, slug in known.items():
         if wanted.environment in (id_, slug):
             return Place(app_id, id_, slug, path)
+    slugs = ", ".join(sorted(known.values())) or "none"
     raise NotFound(
-        f"the app {path} has no environment {wanted.environment!r}; it has {', '.join(sorted(known.values())) or 'none'}",
-        reason="ENVIRONMENT_NOT_FOUND",
+        f"the app {path} has no environment {wanted.environment!r}; it has {slugs}", reason="ENVIRONMENT_NOT_FOUND"
     )
 
 

@@ -6,6 +6,7 @@ makes up for the row locks that it does not have (`with_for_update()` is dropped
 """
 
 import asyncio
+import logging
 import sqlite3
 import ssl
 from contextlib import suppress
@@ -28,7 +29,6 @@ _PING_SECONDS = 3
 _LOCK_WAIT_SECONDS = 5
 _METADATA_LOCK_WAIT_SECONDS = 10
 _BUSY_TIMEOUT_MS = 5000
-_OLDEST_SQLITE = (3, 35)  # ON CONFLICT of several kinds, RETURNING
 
 BEGIN = "hydra_begin"  # execution option: the statement that begins a transaction on SQLite
 READS = {BEGIN: "BEGIN"}
@@ -58,6 +58,12 @@ def _mysql(dsn: Dsn) -> AsyncEngine:
         async with asyncio.timeout(dsn.connect_timeout.total_seconds()):
             return await _connect_mysql(dsn)
 
+    def set_up(connection: Any, _: object) -> None:
+        # Not the driver's init_command: SQLAlchemy sets the character set after it, and with it the collation.
+        cursor = connection.cursor()
+        cursor.execute(session_statement(dsn))
+        cursor.close()
+
     engine = create_async_engine(
         URL.create("mysql+aiomysql"),
         async_creator=connect,
@@ -65,6 +71,7 @@ def _mysql(dsn: Dsn) -> AsyncEngine:
         hide_parameters=True,
         **_POOL,
     )
+    event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "checkout", _ping)
     return engine
 
@@ -111,11 +118,6 @@ async def _insist_on_tls(connection: aiomysql.Connection) -> None:
 
 def connect_arguments(dsn: Dsn) -> dict[str, Any]:
     """Write a MySQL DSN as the arguments of `aiomysql.connect`."""
-    session = {
-        "innodb_lock_wait_timeout": str(_LOCK_WAIT_SECONDS),
-        "lock_wait_timeout": str(_METADATA_LOCK_WAIT_SECONDS),
-        **dict(dsn.session),
-    }
     return {
         "host": dsn.host or "localhost",
         "port": dsn.port,
@@ -127,10 +129,19 @@ def connect_arguments(dsn: Dsn) -> dict[str, Any]:
         "charset": dsn.charset,
         "connect_timeout": dsn.connect_timeout.total_seconds(),
         "ssl": _tls(dsn.tls),
-        "init_command": "SET " + ", ".join(f"{name} = {value}" for name, value in session.items()),
         # Affected rows are the rows found, as SQLAlchemy takes them to be and as SQLite counts.
         "client_flag": CLIENT.FOUND_ROWS,
     }
+
+
+def session_statement(dsn: Dsn) -> str:
+    """Write the statement that sets a session up; what the DSN says goes before what we would."""
+    session = {
+        "innodb_lock_wait_timeout": str(_LOCK_WAIT_SECONDS),
+        "lock_wait_timeout": str(_METADATA_LOCK_WAIT_SECONDS),
+        **dict(dsn.session),
+    }
+    return "SET " + ", ".join(f"{name} = {value}" for name, value in session.items())
 
 
 def _tls(mode: str) -> ssl.SSLContext | None:
@@ -147,11 +158,8 @@ def _tls(mode: str) -> ssl.SSLContext | None:
 
 
 def _sqlite(dsn: Dsn) -> AsyncEngine:
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        raise FailedPrecondition(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed",
-            reason="SQLITE_TOO_OLD",
-        )
+    # At its lowest level this driver logs statements with their values.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
     engine = create_async_engine(URL.create("sqlite+aiosqlite", database=dsn.database), hide_parameters=True, **_POOL)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database.apps import App
@@ -98,3 +98,45 @@ async def moved_by(conn: AsyncConnection, operation_id: str) -> list[Move]:
 
 async def mark_reverted(conn: AsyncConnection, operation_id: str, now_ms: int) -> None:
     await conn.execute(update(switches).where(switches.c.operation_id == operation_id).values(reverted_at=now_ms))
+
+
+async def rolled_back_from(conn: AsyncConnection, app: App) -> list[str]:
+    """List the deployments that the app's open rollbacks came from, newest first; empty where none is open.
+
+    A rollback is open until the app is no longer rolled back. The caller holds the app's lock.
+    """
+    if not app.is_rolled_back:
+        return []
+    sources: list[str] = []
+    for row in await conn.execute(_latest_first(app.app_id)):
+        if not row.is_rolled_back:
+            break
+        if row.kind == "rollback" and row.previous_deployment_id not in sources:
+            sources.append(row.previous_deployment_id)
+    return sources
+
+
+async def was_replaced(conn: AsyncConnection, app: App, deployment_id: str) -> bool:
+    """Tell whether a deployment is due to rest: it lost its place to another, and no open rollback holds it."""
+    if deployment_id in (app.current_deployment_id, *await rolled_back_from(conn, app)):
+        return False
+    query = select(switches.c.operation_id).where(
+        switches.c.app_id == app.app_id,
+        switches.c.previous_deployment_id == deployment_id,
+        switches.c.live_deployment_id != deployment_id,
+        switches.c.reverted_at.is_(None),
+    )
+    return (await conn.execute(query.limit(1))).first() is not None
+
+
+async def last_switched_at(conn: AsyncConnection, app_id: str) -> int:
+    """Read when the app's traffic was switched last (Unix ms), 0 for never."""
+    return int(await conn.scalar(select(func.max(switches.c.switched_at)).where(switches.c.app_id == app_id)) or 0)
+
+
+def _latest_first(app_id: str) -> Select[Any]:
+    return (
+        select(switches.c.kind, switches.c.previous_deployment_id, switches.c.is_rolled_back)
+        .where(switches.c.app_id == app_id, switches.c.reverted_at.is_(None))
+        .order_by(switches.c.switched_at.desc())
+    )

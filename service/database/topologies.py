@@ -98,6 +98,13 @@ async def replaced_by(conn: AsyncConnection, of: Subject) -> set[str]:
     }
 
 
+async def region_names(conn: AsyncConnection, region_ids: Iterable[str]) -> dict[str, str]:
+    """Read names by region id; a region without a row goes by its id."""
+    wanted = sorted(region_ids)
+    rows = await conn.execute(select(regions.c.id, regions.c.name).where(regions.c.id.in_(wanted)))
+    return {**{region_id: region_id for region_id in wanted}, **{row.id: row.name for row in rows}}
+
+
 async def existing(conn: AsyncConnection, deployment_id: str) -> dict[str, Topology]:
     """Read a deployment's topologies by region id."""
     rows = await conn.execute(

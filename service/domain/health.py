@@ -3,8 +3,8 @@
 Somebody else looks at the database and at the clock; a `Gate` is told what was seen and when, and decides.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 
 
@@ -63,22 +63,23 @@ class RegionWatch:
 class Gate:
     """Waits for `required` of `region_ids` to be healthy steadily.
 
-    A region counts once it has been healthy for `steady_ms` on end; one that was seen to fall back, for
-    `flap_steady_ms`. Nothing is a verdict against a region: whoever holds the gate gives up at a deadline and
-    quotes `descriptions`.
+    A region counts once it has been healthy for `steady_ms` on end; one that was seen to fall back, by this gate
+    or by an earlier one (`flapped_before`), for `flap_steady_ms`. Nothing is a verdict against a region: whoever
+    holds the gate gives up at a deadline and quotes `descriptions`.
     """
 
     region_ids: tuple[str, ...]
     required: int
     steady_ms: int = 100
     flap_steady_ms: int = 2000
+    flapped_before: InitVar[Collection[str]] = ()
     _watches: dict[str, RegionWatch] = field(init=False)
     _now_ms: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, flapped_before: Collection[str]) -> None:
         if not 1 <= self.required <= len(set(self.region_ids)):
             raise ValueError(f"a gate cannot wait for {self.required} of {len(set(self.region_ids))} regions")
-        self._watches = {region_id: RegionWatch() for region_id in self.region_ids}
+        self._watches = {region_id: RegionWatch(flapped=region_id in flapped_before) for region_id in self.region_ids}
 
     def observe(self, now_ms: int, seen: Mapping[str, RegionObservation]) -> bool:
         """Take in one look at all regions and return `ready`.
@@ -99,6 +100,11 @@ class Gate:
     def steady_regions(self) -> tuple[str, ...]:
         """The regions that count, in the order given."""
         return tuple(region_id for region_id, watch in self._watches.items() if self._counts(watch))
+
+    @property
+    def flapped_regions(self) -> tuple[str, ...]:
+        """The regions that were seen to fall back, in the order given."""
+        return tuple(region_id for region_id, watch in self._watches.items() if watch.flapped)
 
     def descriptions(self) -> dict[str, str]:
         """Describe for each region, in the order given, what was seen last."""

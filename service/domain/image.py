@@ -14,9 +14,7 @@ _PATH_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = rf"(?:{_HOST}(?::[0-9]+)?/)?{_PATH_PART}(?:/{_PATH_PART})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _ALGORITHM = r"[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*"
-_REFERENCE = re.compile(
-    rf"{_NAME}(?::{_TAG})?(?:@(?P<algorithm>{_ALGORITHM}):(?P<digest>[0-9A-Fa-f]{{32,}}))?"
-)
+_REFERENCE = re.compile(rf"{_NAME}(?::{_TAG})?(?:@(?P<algorithm>{_ALGORITHM}):(?P<digest>[0-9A-Fa-f]{{32,}}))?")
 _LOWER_HEX = re.compile(r"[0-9a-f]+")
 
 # Registered algorithms have one length each, in lower-case hex digits (OCI image specification, Descriptors).

@@ -96,9 +96,7 @@ def _ingress(of: PolicyInput, name: str) -> Policy:
     spec = {
         "endpointSelector": {"matchLabels": deployment},
         "ingress": [{"fromEndpoints": [{"matchLabels": sentinel}], "toPorts": _ports(of.port)}],
-        "description": (
-            f"Allow ingress from sentinel for workspace {of.workspace_id} deployment {of.deployment_id}"
-        ),
+        "description": (f"Allow ingress from sentinel for workspace {of.workspace_id} deployment {of.deployment_id}"),
     }
     policy_id, namespace = of.ingress_policy_id, of.k8s_namespace
     labels = _labels(of, "deployment", policy_id)
@@ -120,9 +118,7 @@ def _egress(of: PolicyInput, name: str) -> Policy:
     spec = {
         "endpointSelector": {"matchLabels": sentinel},
         "egress": [{"toEndpoints": [{"matchLabels": deployment}], "toPorts": _ports(of.port)}],
-        "description": (
-            f"Allow sentinel egress to deployment {of.deployment_id} for workspace {of.workspace_id}"
-        ),
+        "description": (f"Allow sentinel egress to deployment {of.deployment_id} for workspace {of.workspace_id}"),
     }
     policy_id, namespace = of.egress_policy_id, SENTINEL_NAMESPACE
     labels = _labels(of, "sentinel", policy_id)

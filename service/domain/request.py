@@ -22,9 +22,7 @@ def validate_deployment_id(value: str, field: str = "deployment_id") -> None:
     if not value:
         raise InvalidArgument(f"{field} is empty: give the id of a deployment", field=field)
     if len(value) > _ID_LENGTH:
-        raise InvalidArgument(
-            f"{field} has {len(value)} characters, an id has at most {_ID_LENGTH}", field=field
-        )
+        raise InvalidArgument(f"{field} has {len(value)} characters, an id has at most {_ID_LENGTH}", field=field)
     if not _ID.fullmatch(value):
         raise InvalidArgument(
             f"{field} {value!a} is not an id: use letters, digits, _ and -, no _ or - at an end",

@@ -36,9 +36,7 @@ def schedulable(settings: Iterable[RegionalSetting]) -> tuple[Target, ...]:
     """
     rows = sorted(settings, key=lambda row: row.region_id)
     targets = tuple(
-        Target(row.region_id, row.region_name, row.replicas)
-        for row in rows
-        if row.can_schedule and row.replicas > 0
+        Target(row.region_id, row.region_name, row.replicas) for row in rows if row.can_schedule and row.replicas > 0
     )
     if not targets:
         raise FailedPrecondition(_nowhere(rows), reason="NO_SCHEDULABLE_REGION")
@@ -48,9 +46,7 @@ def schedulable(settings: Iterable[RegionalSetting]) -> tuple[Target, ...]:
 def _nowhere(rows: Sequence[RegionalSetting]) -> str:
     if not rows:
         return "the app has no region set for this environment: add one in its regional settings"
-    why = ", ".join(
-        f"{row.region_name} {'has no replicas' if row.can_schedule else 'cannot schedule'}" for row in rows
-    )
+    why = ", ".join(f"{row.region_name} {'has no replicas' if row.can_schedule else 'cannot schedule'}" for row in rows)
     return f"no region of the environment can take the deployment ({why}): add one or give one replicas"
 
 

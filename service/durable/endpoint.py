@@ -5,6 +5,7 @@ granian, embedded: one event loop for Restate and gRPC, and half of hypercorn's 
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class Endpoint:
         served = list(objects)
         self._restate = restate.app(served, protocol="bidi") if served else None
         self._mount = f"/r/{release}/"
+        self._address = address
         self._probes = {f"/health/{name}": probe for name, probe in probes.items()}
         self._server = Server(
             self._app,
@@ -56,7 +58,13 @@ class Endpoint:
         return self._mount.rstrip("/")
 
     def start(self) -> None:
-        """Begin to listen; the address must be free."""
+        """Begin to listen. Raises OSError where the address is taken.
+
+        granian would share the port with whoever has it, and each would get some of the other's invocations.
+        """
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((self._address.host, self._address.port))
         self._serving = asyncio.create_task(self._server.serve(), name="restate-endpoint")
 
     async def ended(self) -> None:

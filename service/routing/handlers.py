@@ -9,12 +9,18 @@ from service.clock import now_ms
 from service.database.engine import Database
 from service.durable.binding import Handler
 from service.durable.journal import Journal
-from service.errors import InvalidArgument, Unimplemented
+from service.errors import InvalidArgument
 from service.routing.assignment import Assignment, assign
 from service.routing.revert import Reverted, revert
-from service.routing.switch import Order, Switched, switch_for_deploy
+from service.routing.switch import Kind, Order, Switched, switch
 
 OpenJournal = Callable[[Any], Journal]
+
+_KINDS: dict[int, Kind] = {
+    routing_pb2.TRAFFIC_SWITCH_KIND_DEPLOY: Kind.DEPLOY,
+    routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK: Kind.ROLLBACK,
+    routing_pb2.TRAFFIC_SWITCH_KIND_PROMOTE: Kind.PROMOTE,
+}
 
 
 def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, Handler]:
@@ -23,15 +29,19 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
     async def switch_traffic(ctx: Any, request: routing_pb2.SwitchTrafficRequest) -> routing_pb2.SwitchTrafficResponse:
         _require(request.operation_id, "operation_id")
         _require(request.deployment_id, "deployment_id")
-        if request.kind == routing_pb2.TRAFFIC_SWITCH_KIND_UNSPECIFIED:
-            raise InvalidArgument("kind is unspecified: say why the traffic moves", field="kind")
-        if request.kind != routing_pb2.TRAFFIC_SWITCH_KIND_DEPLOY:
-            raise Unimplemented("this release switches traffic for deploys only", reason="SWITCH_KIND_UNSUPPORTED")
-        order = Order(request.operation_id, ctx.key(), request.deployment_id)
+        if request.kind not in _KINDS:
+            raise InvalidArgument("kind is unspecified or unknown: say why the traffic moves", field="kind")
+        order = Order(
+            request.operation_id,
+            ctx.key(),
+            request.deployment_id,
+            _KINDS[request.kind],
+            request.source_deployment_id,
+        )
         switched = await journal_of(ctx).step(
             "switch traffic",
             Switched,
-            lambda: database.transact(lambda conn: switch_for_deploy(conn, order, now_ms())),
+            lambda: database.transact(lambda conn: switch(conn, order, now_ms())),
         )
         return routing_pb2.SwitchTrafficResponse(**vars(switched))
 

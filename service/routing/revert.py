@@ -26,7 +26,7 @@ async def revert(conn: AsyncConnection, order: Order, now_ms: int) -> Reverted:
     app = await apps.lock(conn, order.app_id)
     switch = await find_switch(conn, order)
     if switch is None:
-        never = Switch(order.operation_id, "deploy", "", order.deployment_id, app, app, {}, is_reverted=True)
+        never = Switch(order.operation_id, order.kind.value, "", order.deployment_id, app, app, {}, is_reverted=True)
         await switches.record(conn, never, [], now_ms)
     if switch is None or switch.is_reverted:
         return Reverted([], live_pointer_restored=False)

@@ -1,14 +1,16 @@
 """The caller's side of hydra.v1.DeployService: calls it, and turns what comes back into an error of ours."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import grpc.aio
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from hydra.v1 import deploy_pb2, deploy_pb2_grpc
+from hydra.v1 import deploy_pb2
 
 from service.errors import HydraError
 from service.rpc.call import INVOCATION_ID, Mode
@@ -19,6 +21,12 @@ _CHECK_SECONDS = 3.0
 _RECONNECTS = 60
 _RECONNECT_PAUSE_SECONDS = 1.0
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def target_of(listen: str) -> str:
+    """Return where to reach a server on this machine that listens on `host:port`."""
+    host, _, port = listen.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]", "") else listen  # noqa: S104 - compared, not bound
 
 
 class CallFailed(HydraError):
@@ -38,7 +46,12 @@ class DeployClient:
         self._caller = caller
         # A proxy from the environment is for the way out, not for a server on the own network.
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
-        self._stub = deploy_pb2_grpc.DeployServiceStub(self._channel)
+        # As a stream of one answer: the same on the wire, but the metadata that come before it can be read then.
+        self._deploy = self._channel.unary_stream(
+            f"/{SERVICE}/Deploy",
+            request_serializer=deploy_pb2.DeployRequest.SerializeToString,
+            response_deserializer=deploy_pb2.DeployResponse.FromString,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,7 +59,7 @@ class DeployClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def check(self) -> None:
         """Ask whether the server is there and takes calls. Raises CallFailed."""
@@ -54,7 +67,7 @@ class DeployClient:
         try:
             answer = await health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=_CHECK_SECONDS)
         except grpc.aio.AioRpcError as error:
-            raise self._failed(error) from None
+            raise failure_of(error, self.address) from None
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise CallFailed(
                 grpc.StatusCode.UNAVAILABLE,
@@ -69,43 +82,60 @@ class DeployClient:
 
         From then on a server that goes away is called again: that attaches to the same deploy. Raises CallFailed.
         """
-        heard: list[str] = []
+        was_accepted = False
+
+        def accept(invocation_id: str) -> None:
+            nonlocal was_accepted
+            if not was_accepted and accepted is not None:
+                accepted(invocation_id)
+            was_accepted = True
+
         for _ in range(_RECONNECTS):
-            call = self._stub.Deploy(request, metadata=(("x-hydra-mode", mode), ("x-hydra-caller", self._caller)))
             try:
-                invocation_id = dict(await call.initial_metadata()).get(INVOCATION_ID)
-                if invocation_id and not heard and accepted:
-                    accepted(invocation_id)
-                heard += [invocation_id] if invocation_id else []
-                await call
+                return await self._call(request, mode, accept)
             except grpc.aio.AioRpcError as error:
-                failure = self._failed(error)
-                if not heard or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                failure = failure_of(error, self.address)
+                if not was_accepted or failure.code is not grpc.StatusCode.UNAVAILABLE:
                     raise failure from None
-            else:
-                return
             await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
         raise failure
 
-    def _failed(self, error: grpc.aio.AioRpcError) -> CallFailed:
-        info = error_info(error)
-        if info is not None:
-            failure = CallFailed(error.code(), error.details() or "", info.reason)
-            failure.facts = dict(info.metadata)
-            return failure
-        if error.code() in _AWAY:
-            message = f"no gRPC server answers at {self.address}: is `hydra-deploy serve` running?"
-            return CallFailed(error.code(), message, "GRPC_UNREACHABLE")
-        message = f"the gRPC server at {self.address} answered {error.code().name}: {error.details()}"
-        return CallFailed(error.code(), message, error.code().name)
+    async def _call(self, request: deploy_pb2.DeployRequest, mode: Mode, accept: Callable[[str], None]) -> None:
+        call = self._deploy(request, metadata=(("x-hydra-mode", mode), ("x-hydra-caller", self._caller)))
+        invocation_id = dict(await call.initial_metadata()).get(INVOCATION_ID)
+        if invocation_id:
+            accept(str(invocation_id))
+        async for _ in call:
+            pass
+
+
+def failure_of(error: grpc.aio.AioRpcError, address: str) -> CallFailed:
+    """Turn what a call to `address` ended with into an error for people."""
+    info = error_info(error)
+    if info is not None:
+        failure = CallFailed(error.code(), error.details() or "", info.reason)
+        failure.facts = dict(info.metadata)
+        return failure
+    if error.code() in _AWAY:
+        message = f"no gRPC server answers at {address}: is `hydra-deploy serve` running?"
+        return CallFailed(error.code(), message, "GRPC_UNREACHABLE")
+    message = f"the gRPC server at {address} answered {error.code().name}: {error.details()}"
+    return CallFailed(error.code(), message, error.code().name)
 
 
 def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
     """Read the ErrorInfo of an error (01 · 4); None where the server is not one of ours, or nothing answered."""
-    for key, value in error.trailing_metadata() or ():
+    trailing = cast(Iterable[tuple[str, bytes]], error.trailing_metadata() or ())
+    for key, value in trailing:
         if key == DETAILS_KEY:
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    return info
+            with suppress(DecodeError):
+                return _first_info(status_pb2.Status.FromString(value))
+    return None
+
+
+def _first_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return info
     return None

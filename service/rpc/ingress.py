@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 _SEND_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 _WAIT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=3)
+_NOT_READY = 470  # Restate's own (05 · 1)
 _RECONNECTS = 20
 _RECONNECT_PAUSE_SECONDS = 0.5
 
@@ -135,6 +136,8 @@ def _refusal(status: int, payload: bytes) -> HydraError:
         return Killed("the operation was killed by an operator: call again to begin a new attempt", reason="KILLED")
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE) and answer.get("source") != "invocation":
         return Transient("no worker has registered this service yet: try again", reason="WORKER_NOT_REGISTERED")
+    if status == _NOT_READY:
+        return Transient("the operation has not ended yet", reason="NOT_READY")
     log.error("unexpected answer from Restate", status=status, message=message[:200])
     return Internal("the operation ended in a way that it should not; see the service's log", reason="INTERNAL")
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped] # shipped without types
+from google.rpc import error_details_pb2, status_pb2
 
 from service.errors import HydraError, InvalidArgument, Transient
 

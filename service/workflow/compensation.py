@@ -2,7 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
+import structlog
+
+from service.durable.journal import Journal
 from service.errors import Cancelled, HydraError
+
+log = structlog.get_logger(__name__)
 
 Undo = Callable[[HydraError], Awaitable[None]]
 
@@ -56,3 +61,15 @@ async def _uncancelled(undo: Undo, cause: HydraError) -> None:
         except Cancelled:
             continue
     return await undo(cause)
+
+
+async def unwind(journal: Journal, undo: Compensation, cause: HydraError) -> None:
+    """End a failed workflow: stop what still runs, then undo; the caller raises `cause` again.
+
+    An undo that failed for good is logged for the operator, who is the only one that can help.
+    """
+    await journal.quiesce()
+    try:
+        await undo.execute(cause)
+    except CompensationFailed as error:
+        log.exception("not fully undone", operation=journal.operation_id, detail=error.message)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import structlog
 from hydra.v1 import deploy_pb2
 
 from service.contract import validate_deploy
@@ -10,11 +9,9 @@ from service.database.deployments import Subject
 from service.durable.binding import Handler
 from service.durable.journal import Journal
 from service.errors import HydraError
-from service.workflow.compensation import Compensation, CompensationFailed
+from service.workflow.compensation import Compensation, unwind
 from service.workflow.phases import build, claim, failure, finalize, network, provision, readiness, start
 from service.workflow.runtime import Runtime
-
-log = structlog.get_logger(__name__)
 
 
 def deploy_handler(runtime: Runtime) -> Handler:
@@ -27,9 +24,9 @@ def deploy_handler(runtime: Runtime) -> Handler:
         try:
             replaced = await _deploy(journal, runtime, request, undo)
         except HydraError as error:
-            await _undo(journal, undo, error)
+            await unwind(journal, undo, error)
             raise
-        finalize.schedule_standby(journal, runtime, replaced)
+        finalize.schedule_standby(journal, replaced, after=runtime.options.standby_delay)
         return deploy_pb2.DeployResponse()
 
     return deploy
@@ -58,11 +55,3 @@ async def _release(journal: Journal, runtime: Runtime, subject: Subject, undo: C
     await cleared.response()
     undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, subject))
     return await finalize.switch_traffic(journal, subject)
-
-
-async def _undo(journal: Journal, undo: Compensation, cause: HydraError) -> None:
-    await journal.quiesce()
-    try:
-        await undo.execute(cause)
-    except CompensationFailed as error:
-        log.exception("deploy not fully undone", operation=journal.operation_id, detail=error.message)

@@ -9,11 +9,13 @@ from hydra.v1 import deployment_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import apps, deployments, topologies, versions
+from service.database import apps, deployments, operations, topologies, versions
+from service.database.operations import OperationKind, OperationState
 from service.domain.deployment import Transition, transition
 from service.durable.binding import Address, Delivery, Handler, send
 from service.durable.journal import Journal
-from service.errors import FailedPrecondition, InvalidArgument
+from service.errors import FailedPrecondition, HydraError, InvalidArgument
+from service.workflow import record
 from service.workflow.counters import floors_of
 from service.workflow.runtime import Runtime
 
@@ -56,7 +58,13 @@ def deployment_handlers(runtime: Runtime) -> dict[str, Handler]:
             return deployment_pb2.ChangeDesiredStateResponse()
         # Cleared first: whatever comes of it, a transition is applied or refused once.
         ctx.clear(_STATE)
-        await _apply(runtime.journal(ctx), runtime, ctx.key(), transition(request.state))
+        journal, wanted = runtime.journal(ctx), transition(request.state)
+        try:
+            await _apply(journal, runtime, ctx.key(), wanted)
+        except HydraError as error:
+            about = {"deployment_id": ctx.key(), "detail": {"desired_state": wanted.desired_state.value}}
+            await record.record_failure(journal, runtime, OperationKind.DESIRED_STATE, about, error)
+            raise
         return deployment_pb2.ChangeDesiredStateResponse()
 
     async def clear(
@@ -79,7 +87,7 @@ async def _apply(journal: Journal, runtime: Runtime, deployment_id: str, wanted:
     """
 
     async def attempt(floors: Mapping[str, int]) -> list[str]:
-        return await runtime.database.transact(lambda conn: _change(conn, deployment_id, wanted, floors))
+        return await runtime.database.transact(lambda conn: _change(conn, journal, deployment_id, wanted, floors))
 
     if uncounted := await journal.step("change desired state", list[str], lambda: attempt({})):
         floors = await floors_of(journal, uncounted)
@@ -87,7 +95,7 @@ async def _apply(journal: Journal, runtime: Runtime, deployment_id: str, wanted:
 
 
 async def _change(
-    conn: AsyncConnection, deployment_id: str, wanted: Transition, floors: Mapping[str, int]
+    conn: AsyncConnection, journal: Journal, deployment_id: str, wanted: Transition, floors: Mapping[str, int]
 ) -> list[str]:
     """Make the change; returns regions whose counters must be started first, in which case nothing was written."""
     app_id = await deployments.app_of(conn, deployment_id)
@@ -113,4 +121,7 @@ async def _change(
     await topologies.set_status(conn, deployment_id, wanted.topology_status, taken, now)
     await stamps.save(conn)
     await deployments.set_desired_state(conn, deployment_id, wanted.desired_state, now)
+    about = {"app_id": app_id, "deployment_id": deployment_id, "detail": {"desired_state": wanted.desired_state.value}}
+    await record.begin(conn, journal, OperationKind.DESIRED_STATE, about)
+    await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now)
     return []

@@ -5,6 +5,7 @@ step that waits simply asks again.
 """
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,6 +17,9 @@ from service.domain.health import Gate, RegionObservation
 from service.errors import Transient
 
 log = structlog.get_logger(__name__)
+
+# A look that hangs is given up for the next one, which may get another connection.
+_LOOK_BOUND = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,15 @@ class GateTiming:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was seen last: `ready` when enough regions count, and a description by region id."""
+    """What was seen last: `ready` when enough regions count, and a description by region id.
+
+    The next wait for the same deployment is to be told `flapped_regions`: these have to hold still for longer.
+    """
 
     ready: bool
     steady_regions: list[str]
     seen: dict[str, str]
+    flapped_regions: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -53,9 +61,17 @@ class HealthGate:
         self._poller: asyncio.Task[None] | None = None
         self.ticks = 0
 
-    async def wait(self, deployment_id: str, region_ids: list[str], required: int, limit: timedelta) -> Verdict:
+    async def wait(
+        self,
+        deployment_id: str,
+        region_ids: Sequence[str],
+        required: int,
+        limit: timedelta,
+        flapped_before: Collection[str] = (),
+    ) -> Verdict:
         """Wait until `required` regions are steadily healthy, at most for `limit`; always returns what was seen."""
-        gate = Gate(tuple(region_ids), required, _ms(self._timing.steady), _ms(self._timing.flap_steady))
+        steady_ms, flap_steady_ms = _ms(self._timing.steady), _ms(self._timing.flap_steady)
+        gate = Gate(tuple(region_ids), required, steady_ms, flap_steady_ms, flapped_before)
         waiter = _Waiter(deployment_id, gate)
         self._waiters.add(waiter)
         self._wake()
@@ -63,7 +79,7 @@ class HealthGate:
             await asyncio.wait([waiter.done], timeout=max(limit.total_seconds(), 0))
         finally:
             self._waiters.discard(waiter)
-        return Verdict(gate.ready, list(gate.steady_regions), gate.descriptions())
+        return Verdict(gate.ready, list(gate.steady_regions), gate.descriptions(), list(gate.flapped_regions))
 
     async def close(self) -> None:
         """Stop polling."""
@@ -89,7 +105,7 @@ class HealthGate:
         self.ticks += 1
         waiters = list(self._waiters)
         wanted = {waiter.deployment_id for waiter in waiters}
-        seen = await self._database.read(lambda conn: instances.observe(conn, wanted))
+        seen = await self._database.read(lambda conn: instances.observe(conn, wanted), bound=_LOOK_BOUND)
         now = int(asyncio.get_running_loop().time() * 1000)
         for waiter in waiters:
             observed: dict[str, RegionObservation] = seen.get(waiter.deployment_id, {})

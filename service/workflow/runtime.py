@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from service.analytics.requests import RequestLog
 from service.database.engine import Database
 from service.durable.journal import Budget, Journal, NullHook, StepHook
 from service.workflow.health_gate import HealthGate
@@ -19,12 +20,14 @@ class Options:
     standby_delay: timedelta
     step_timeout: timedelta
     quota_surge: bool
+    idle_time: timedelta
 
 
 @dataclass(frozen=True)
 class Runtime:
     database: Database
     gate: HealthGate
+    requests: RequestLog
     options: Options
     hook: StepHook = field(default_factory=NullHook)
 

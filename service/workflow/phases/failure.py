@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, operations, steps, topologies, versions
+from service.database import attempts, deployments, steps, topologies, versions
 from service.database.attempts import AttemptState
-from service.database.operations import OperationKind, OperationState
+from service.database.operations import OperationKind
 from service.domain.deployment import DesiredState, TopologyStatus
 from service.durable.journal import UNDO_BUDGET, Journal
-from service.errors import Cancelled, HydraError
+from service.errors import HydraError
+from service.workflow import record
 from service.workflow.runtime import Runtime
 
 
@@ -20,9 +21,7 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
 
     async def work(conn: AsyncConnection) -> None:
         now = now_ms()
-        state = OperationState.CANCELLED if isinstance(error, Cancelled) else OperationState.FAILED
-        await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, {"deployment_id": deployment_id})
-        await operations.end(conn, operation_id, state, now, (error.reason, error.message))
+        await record.end_failed(conn, journal, OperationKind.DEPLOY, {"deployment_id": deployment_id}, error)
         await steps.fail(conn, deployment_id, error.message, now)
         await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now)
 

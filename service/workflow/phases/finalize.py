@@ -1,11 +1,12 @@
 """Phase `finalizing`: move traffic, then let go of what the deployment replaced."""
 
+from datetime import timedelta
+
 from hydra.v1 import deployment_pb2, routing_pb2
 
 from service.database.deployments import Subject
 from service.durable.binding import Address, Call, Delivery, call, send
 from service.durable.journal import Journal
-from service.workflow.runtime import Runtime
 
 _DEPLOYMENT_SERVICE = "hydra.v1.DeploymentService"
 _ROUTING_SERVICE = "hydra.v1.RoutingService"
@@ -34,11 +35,11 @@ async def revert_traffic(journal: Journal, subject: Subject) -> None:
     await call(journal.ctx, Address(_ROUTING_SERVICE, "RevertTraffic", subject.app_id), request).response()
 
 
-def schedule_standby(journal: Journal, runtime: Runtime, deployment_ids: list[str]) -> None:
-    """Let replaced deployments run on for a while and then rest; a deployment can be replaced more than once."""
+def schedule_standby(journal: Journal, deployment_ids: list[str], after: timedelta) -> None:
+    """Let deployments run on for a while and then rest; each operation that replaces one schedules it anew."""
     for deployment_id in deployment_ids:
         request = deployment_pb2.ScheduleDesiredStateChangeRequest(
-            delay_millis=int(runtime.options.standby_delay.total_seconds() * 1000),
+            delay_millis=int(after.total_seconds() * 1000),
             state=deployment_pb2.DEPLOYMENT_DESIRED_STATE_STANDBY,
         )
         once = Delivery(idempotency_key=f"{journal.operation_id}:{deployment_id}")

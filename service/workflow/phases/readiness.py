@@ -15,8 +15,12 @@ from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-# A wait is cut into slices, each a journaled step: none is long enough for Restate to take the attempt for dead.
-_SLICE = timedelta(seconds=30)
+# A wait is cut into slices, each a journaled step: short enough that Restate does not take the attempt for dead
+# (5 minutes), longer than any time that a region can be set to hold still for (1 minute).
+_SLICE = timedelta(minutes=2)
+
+# However late a worker comes to it, it looks: the verdict is of what is there, not of what nobody saw.
+_SHORTEST = timedelta(seconds=1)
 
 
 async def await_healthy(
@@ -28,14 +32,17 @@ async def await_healthy(
     """
     regions = provisioned.regions
     required = required_regions(len(regions))
+    flapped: list[str] = []
 
     async def look() -> tuple[Verdict, bool]:
         left = timedelta(milliseconds=provisioned.deadline_ms - now_ms())
-        verdict = await runtime.gate.wait(subject.deployment_id, sorted(regions), required, min(left, _SLICE))
-        return verdict, now_ms() >= provisioned.deadline_ms
+        limit = max(min(left, _SLICE), _SHORTEST)
+        verdict = await runtime.gate.wait(subject.deployment_id, sorted(regions), required, limit, flapped)
+        return verdict, left <= _SLICE
 
     while True:
         verdict, expired = await journal.step("await healthy regions", tuple[Verdict, bool], look)
+        flapped = verdict.flapped_regions
         unhealthy = {
             regions[region_id]: seen
             for region_id, seen in verdict.seen.items()

@@ -10,9 +10,9 @@ from service.domain.deployment import Step
 from service.domain.identifiers import dns_label
 from service.durable.journal import Journal
 from service.errors import FailedPrecondition
+from service.workflow import record
 from service.workflow.runtime import Runtime
 
-CALLER_HEADER = "x-hydra-caller"
 _NAMESPACE_CANDIDATES = 3
 
 
@@ -25,7 +25,6 @@ async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subje
     chance = journal.ctx.random()
     candidates = [dns_label(chance) for _ in range(_NAMESPACE_CANDIDATES)]
     operation_id = journal.operation_id
-    caller = journal.ctx.request().headers.get(CALLER_HEADER, "")
 
     async def work(conn: AsyncConnection) -> Subject:
         now = now_ms()
@@ -36,8 +35,7 @@ async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subje
             await workspaces.give_namespace(conn, subject.workspace_id, candidates)
             subject = await deployments.subject(conn, deployment_id)
         await steps.advance(conn, subject, [Step.STARTING], now)
-        about = operations.subject_columns(subject, caller)
-        await operations.begin(conn, operation_id, OperationKind.DEPLOY, now, about)
+        await record.begin(conn, journal, OperationKind.DEPLOY, operations.subject_columns(subject))
         return subject
 
     return await journal.step("start deployment", Subject, lambda: runtime.database.transact(work))

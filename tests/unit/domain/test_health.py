@@ -141,9 +141,7 @@ def test_times_are_configurable() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("regions", "required"), [((), 0), ((), 1), (("a",), 0), (("a",), 2), (("a", "a"), 2)]
-)
+@pytest.mark.parametrize(("regions", "required"), [((), 0), ((), 1), (("a",), 0), (("a",), 2), (("a", "a"), 2)])
 def test_gate_that_could_never_be_right(regions: tuple[str, ...], required: int) -> None:
     with pytest.raises(ValueError, match="cannot wait"):
         Gate(regions, required)

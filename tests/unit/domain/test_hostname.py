@@ -85,9 +85,7 @@ def test_names_of_a_first_preview() -> None:
 
 
 def test_names_of_a_git_build_in_production() -> None:
-    wanted = replace(
-        PREVIEW, environment_slug="production", app_slug="api", commit_sha=SHA, branch="feature/Login"
-    )
+    wanted = replace(PREVIEW, environment_slug="production", app_slug="api", commit_sha=SHA, branch="feature/Login")
     assert [(name.sticky.value, name.fqdn) for name in names(wanted)] == [
         ("none", "shop-api-git-0123456-acme.example.app"),
         ("branch", "shop-api-git-feature-login-acme.example.app"),

@@ -96,9 +96,7 @@ def test_whatever_comes_the_message_is_plain(reference: str) -> None:
     assert len(message) < 4000
 
 
-@pytest.mark.parametrize(
-    "reference", ["https://jane:hunter2@registry.example.com/app", "jane:hunter2@registry/app"]
-)
+@pytest.mark.parametrize("reference", ["https://jane:hunter2@registry.example.com/app", "jane:hunter2@registry/app"])
 def test_credentials_are_not_repeated(reference: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         validate_image(reference)

@@ -1,0 +1,58 @@
+"""What must hold before traffic may move to a deployment that was ready before (02 · 2 and 3, 06 · T6).
+
+Checked twice: before anything is done, so that a refusal costs nothing, and again under the app's lock.
+"""
+
+from service.database.apps import App
+from service.database.deployments import Placed, Subject
+from service.domain.deployment import DesiredState, Status
+from service.errors import FailedPrecondition
+
+
+def check_same_place(source: Subject, target: Subject) -> None:
+    """Raise FailedPrecondition unless both are of one project, app and environment."""
+    for what in ("project", "app", "environment"):
+        if getattr(source, f"{what}_id") != getattr(target, f"{what}_id"):
+            raise FailedPrecondition(
+                f"the deployments {source.deployment_id!r} and {target.deployment_id!r} belong to different {what}s: "
+                "choose a target beside the source",
+                reason=f"OTHER_{what.upper()}",
+            )
+
+
+def check_source_is_live(app: App, source_id: str) -> None:
+    """Raise FailedPrecondition unless the source is the app's live deployment."""
+    if app.current_deployment_id != source_id:
+        live = repr(app.current_deployment_id) if app.current_deployment_id else "nothing"
+        raise FailedPrecondition(
+            f"the deployment {source_id!r} is not live, {live} is: roll back from the live one",
+            reason="SOURCE_NOT_LIVE",
+        )
+
+
+def check_can_serve(target: Subject) -> None:
+    """Raise FailedPrecondition unless the deployment once became ready and can run again."""
+    if target.status != Status.READY:
+        raise FailedPrecondition(
+            f"the deployment {target.deployment_id!r} is {target.status}: choose one that is ready", reason="NOT_READY"
+        )
+    if target.desired_state == DesiredState.ARCHIVED or not target.image:
+        raise FailedPrecondition(
+            f"the deployment {target.deployment_id!r} is archived or has no image: deploy it again", reason="ARCHIVED"
+        )
+
+
+def check_promotable(app: App, live: Placed | None, target: Subject) -> None:
+    """Raise FailedPrecondition unless the target may take over from the live deployment, or confirm a rollback."""
+    if live is None:
+        raise FailedPrecondition(
+            "the app has no live deployment to take over from: deploy to production first", reason="NOTHING_LIVE"
+        )
+    if app.current_deployment_id == target.deployment_id and not app.is_rolled_back:
+        raise FailedPrecondition(f"the deployment {target.deployment_id!r} is live already", reason="ALREADY_LIVE")
+    if live.environment_id != target.environment_id:
+        raise FailedPrecondition(
+            f"the deployment {target.deployment_id!r} is not of the live deployment's environment: "
+            "promote one that is, or deploy it there",
+            reason="OTHER_ENVIRONMENT",
+        )

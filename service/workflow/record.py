@@ -1,0 +1,41 @@
+"""The record of operations, as a workflow keeps it: begun with its first step, ended with its switch or its failure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import operations
+from service.database.operations import OperationKind, OperationState
+from service.durable.journal import UNDO_BUDGET, Journal
+from service.errors import Cancelled, HydraError
+from service.workflow.runtime import Runtime
+
+CALLER_HEADER = "x-hydra-caller"
+
+
+async def begin(conn: AsyncConnection, journal: Journal, kind: OperationKind, about: Mapping[str, Any]) -> None:
+    """Record that this invocation's operation runs, in the caller's transaction; `about` holds id columns."""
+    caller = str(journal.ctx.request().headers.get(CALLER_HEADER, ""))
+    await operations.begin(conn, journal.operation_id, kind, now_ms(), {**about, "caller": caller})
+
+
+async def end_failed(
+    conn: AsyncConnection, journal: Journal, kind: OperationKind, about: Mapping[str, Any], cause: HydraError
+) -> None:
+    """End the operation as failed or cancelled, in the caller's transaction; one refused at once is recorded here."""
+    state = OperationState.CANCELLED if isinstance(cause, Cancelled) else OperationState.FAILED
+    await begin(conn, journal, kind, about)
+    await operations.end(conn, journal.operation_id, state, now_ms(), (cause.reason, cause.message))
+
+
+async def record_failure(
+    journal: Journal, runtime: Runtime, kind: OperationKind, about: Mapping[str, Any], cause: HydraError
+) -> None:
+    """End the operation as `end_failed` does, in a step of its own."""
+
+    async def work(conn: AsyncConnection) -> None:
+        await end_failed(conn, journal, kind, about, cause)
+
+    await journal.step("record failure", type(None), lambda: runtime.database.transact(work), UNDO_BUDGET)

@@ -1,0 +1,65 @@
+"""Rollback: traffic goes back to a deployment that was live before (02 · 2)."""
+
+from typing import Any
+
+from hydra.v1 import deploy_pb2, routing_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.contract import validate_rollback
+from service.database import apps, deployments, operations, switches
+from service.database.operations import OperationKind
+from service.durable.binding import Handler
+from service.durable.journal import Journal
+from service.errors import HydraError
+from service.routing.preconditions import check_can_serve, check_same_place, check_source_is_live
+from service.workflow.compensation import Compensation, unwind
+from service.workflow.phases.takeover import Takeover, take_over
+from service.workflow.record import begin, record_failure
+from service.workflow.runtime import Runtime
+
+
+def rollback_handler(runtime: Runtime) -> Handler:
+    """Make the Rollback handler. Shared, so that it waits for nothing but its own switch."""
+
+    async def rollback(ctx: Any, request: deploy_pb2.RollbackRequest) -> deploy_pb2.RollbackResponse:
+        validate_rollback(request)
+        journal = runtime.journal(ctx)
+        undo = Compensation()
+        about = {
+            "deployment_id": request.target_deployment_id,
+            "from_deployment_id": request.source_deployment_id,
+            "to_deployment_id": request.target_deployment_id,
+        }
+        undo.add("record failure", lambda cause: record_failure(journal, runtime, OperationKind.ROLLBACK, about, cause))
+        try:
+            takeover = await _check(journal, runtime, request)
+            await take_over(journal, runtime, takeover, undo)
+        except HydraError as error:
+            await unwind(journal, undo, error)
+            raise
+        # The source keeps running: it rests when the rollback is confirmed, or something else is promoted.
+        return deploy_pb2.RollbackResponse()
+
+    return rollback
+
+
+async def _check(journal: Journal, runtime: Runtime, request: deploy_pb2.RollbackRequest) -> Takeover:
+    """Refuse what cannot be done before anything is, and record the operation."""
+
+    async def work(conn: AsyncConnection) -> Takeover:
+        source = await deployments.subject(conn, request.source_deployment_id)
+        target = await deployments.subject(conn, request.target_deployment_id)
+        check_same_place(source, target)
+        app = await apps.find(conn, target.app_id)
+        check_source_is_live(app, source.deployment_id)
+        check_can_serve(target)
+        about = {**operations.subject_columns(target), "from_deployment_id": source.deployment_id}
+        await begin(conn, journal, OperationKind.ROLLBACK, about)
+        return Takeover(
+            target=target,
+            kind=routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK,
+            source_id=source.deployment_id,
+            was_replaced=await switches.was_replaced(conn, app, target.deployment_id),
+        )
+
+    return await journal.step("check rollback", Takeover, lambda: runtime.database.transact(work))

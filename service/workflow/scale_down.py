@@ -1,0 +1,149 @@
+"""ScaleDownIdlePreviewDeployments: previews without requests are put to rest (02 · 4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from hydra.v1 import deploy_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.analytics.requests import Routed
+from service.clock import now_ms
+from service.database import operations, previews, versions
+from service.database.operations import OperationKind, OperationState
+from service.database.previews import Candidate
+from service.durable.binding import Handler
+from service.durable.journal import Journal
+from service.errors import HydraError, Transient
+from service.workflow.compensation import Compensation, unwind
+from service.workflow.counters import floors_of
+from service.workflow.record import begin, record_failure
+from service.workflow.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+# Locks are held for as long as one transaction takes: many short ones let deploys through.
+_PER_TRANSACTION = 100
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Since when (Unix ms) a preview must have been without requests, and regions whose counters must be started."""
+
+    cutoff_ms: int
+    uncounted: list[str]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What became of a page of environments; `cursor` is None after the last. Small, whatever the page holds."""
+
+    cursor: int | None
+    looked_at: int = 0
+    stopped: int = 0
+    failed: bool = False
+
+
+def scale_down_handler(runtime: Runtime) -> Handler:
+    """Make the handler. Shared; two sweeps at once do no harm, since each looks again under the locks."""
+
+    async def scale_down(
+        ctx: Any, _: deploy_pb2.ScaleDownIdlePreviewDeploymentsRequest
+    ) -> deploy_pb2.ScaleDownIdlePreviewDeploymentsResponse:
+        journal = runtime.journal(ctx)
+        undo = Compensation()
+        undo.add("record failure", lambda cause: record_failure(journal, runtime, OperationKind.SCALE_DOWN, {}, cause))
+        try:
+            pages = await _sweep(journal, runtime)
+            await _end(journal, runtime, pages)
+        except HydraError as error:
+            await unwind(journal, undo, error)
+            raise
+        return deploy_pb2.ScaleDownIdlePreviewDeploymentsResponse()
+
+    return scale_down
+
+
+async def _sweep(journal: Journal, runtime: Runtime) -> list[Swept]:
+    """Go through all pages; one that fails is skipped."""
+    begun = await _begin(journal, runtime)
+    if begun.uncounted:
+        floors = await floors_of(journal, begun.uncounted)
+        start = lambda conn: versions.start_counters(conn, floors)  # noqa: E731 - the step's whole work
+        await journal.step("start counters", type(None), lambda: runtime.database.transact(start))
+    pages: list[Swept] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        after = cursor
+        swept = await journal.step("sweep page", Swept, lambda: _sweep_page(runtime, after, begun.cutoff_ms))  # noqa: B023 - awaited here
+        pages.append(swept)
+        cursor = swept.cursor
+    return pages[:-1]
+
+
+async def _begin(journal: Journal, runtime: Runtime) -> Begun:
+    """Record the operation and fix the cutoff; refuse where nobody counts requests."""
+
+    async def attempt() -> Begun:
+        await runtime.requests.active([], since_ms=0)
+
+        async def work(conn: AsyncConnection) -> Begun:
+            await begin(conn, journal, OperationKind.SCALE_DOWN, {})
+            cutoff_ms = now_ms() - int(runtime.options.idle_time.total_seconds() * 1000)
+            return Begun(cutoff_ms, await previews.uncounted_regions(conn))
+
+        return await runtime.database.transact(work)
+
+    return await journal.step("begin sweep", Begun, attempt)
+
+
+async def _sweep_page(runtime: Runtime, after_pk: int, cutoff_ms: int) -> Swept:
+    """Put the idle deployments of one page to rest: one database query, one ClickHouse query, short transactions."""
+    page = await runtime.database.read(lambda conn: previews.page(conn, after_pk, cutoff_ms))
+    looked_at = len(page.candidates)
+    try:
+        idle = await _without_requests(runtime, page.candidates, cutoff_ms)
+    except Transient as error:
+        log.warning("page of previews skipped", after_pk=after_pk, candidates=looked_at, reason=error.reason)
+        return Swept(page.cursor, looked_at, failed=True)
+    stopped = 0
+    for first in range(0, len(idle), _PER_TRANSACTION):
+        some = idle[first : first + _PER_TRANSACTION]
+        work = lambda conn, some=some: previews.put_to_standby(conn, some, cutoff_ms, now_ms())  # noqa: E731 - as above
+        stopped += len(await runtime.database.transact(work))
+    return Swept(page.cursor, looked_at, stopped)
+
+
+async def _without_requests(runtime: Runtime, candidates: list[Candidate], cutoff_ms: int) -> list[Candidate]:
+    asked = [
+        Routed(
+            workspace_id=candidate.workspace_id,
+            project_id=candidate.project_id,
+            environment_id=candidate.environment_id,
+            deployment_id=candidate.deployment_id,
+        )
+        for candidate in candidates
+    ]
+    active = await runtime.requests.active(asked, since_ms=cutoff_ms)
+    return [candidate for candidate in candidates if candidate.deployment_id not in active]
+
+
+async def _end(journal: Journal, runtime: Runtime, pages: list[Swept]) -> None:
+    """Record what was done. Raises Transient where every page failed: then nothing is known to be idle."""
+    failed = sum(page.failed for page in pages)
+    if pages and failed == len(pages):
+        raise Transient(
+            "no page of previews could be checked: ClickHouse cannot be reached", reason="CLICKHOUSE_UNAVAILABLE"
+        )
+    detail = {
+        "pages": len(pages),
+        "failed_pages": failed,
+        "looked_at": sum(page.looked_at for page in pages),
+        "stopped": sum(page.stopped for page in pages),
+    }
+
+    async def work(conn: AsyncConnection) -> None:
+        await operations.annotate(conn, journal.operation_id, detail)
+        await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
+
+    await journal.step("end sweep", type(None), lambda: runtime.database.transact(work))
