@@ -1,10 +1,12 @@
 """The `hydra-deploy` command: one module per subcommand; each prints and exits, nothing else."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
-from service.cli import migrate, serve
+from service.cli import agent, demo, deploy, dev, migrate, seed, serve, status
+from service.config import ConfigError
 from service.errors import HydraError
 
 app = typer.Typer(
@@ -12,15 +14,31 @@ app = typer.Typer(
     help="Deployment control plane: gRPC server, durable workflows on Restate, and tools for operators.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
+app.command("deploy")(deploy.deploy)
+app.command("status")(status.status)
+app.command("seed")(seed.seed)
+app.command("agent")(agent.agent)
+app.command("demo")(demo.demo)
+app.command("dev")(dev.dev)
 
 
 def main() -> None:
-    """Run the command line; an error of ours is a line on standard error and exit code 1."""
+    """Run the command line. An error of ours is a line on standard error.
+
+    Exit codes: 0 done, 1 failed, 2 wrong options or configuration, 128 + n ended by signal n.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a mark is no reason to fail
     try:
         app()
+    except ConfigError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(2)
     except HydraError as error:
         print(f"hydra-deploy: {error.message} [{error.reason}]", file=sys.stderr)
         sys.exit(1)

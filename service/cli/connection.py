@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from service.config import Settings
+from service.database.dsn import Dsn
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import check_schema
-from service.errors import FailedPrecondition, NotFound
+from service.errors import FailedPrecondition, NotFound, Transient
 
 _FAULTS_SHOWN = 3
 
@@ -21,17 +22,32 @@ async def connected(settings: Settings) -> AsyncIterator[Database]:
     for one that lacks tables.
     """
     dsn = parse_dsn(settings.database.primary.get_secret_value())
-    if dsn.dialect == "sqlite" and not Path(dsn.database).exists():
-        # Opening it would create it.
-        raise NotFound(f"there is no database {dsn.database}: create it with `hydra-deploy migrate`", reason="NO_DATABASE")
+    _insist_on_file(dsn)
     database = Database(dsn)
     try:
-        await database.ping()
+        await _insist_on_answer(database, dsn)
         if faults := await check_schema(database):
             raise FailedPrecondition(_lacking(faults), reason="SCHEMA_MISSING")
         yield database
     finally:
         await database.close()
+
+
+def _insist_on_file(dsn: Dsn) -> None:
+    """Refuse a SQLite file that is not there: opening it would create it."""
+    if dsn.dialect == "sqlite" and not Path(dsn.database).exists():
+        raise NotFound(
+            f"there is no database {dsn.database}: create it with `hydra-deploy migrate`", reason="NO_DATABASE"
+        )
+
+
+async def _insist_on_answer(database: Database, dsn: Dsn) -> None:
+    try:
+        await database.ping()
+    except Transient as error:
+        # Here the reader is who wrote the configuration, so the place may be named.
+        place = dsn.database if dsn.dialect == "sqlite" else dsn.unix_socket or f"{dsn.host}:{dsn.port}"
+        raise Transient(f"{error.message}; database.primary names {place}", reason=error.reason) from None
 
 
 def _lacking(faults: list[str]) -> str:

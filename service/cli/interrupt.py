@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import typer
@@ -12,13 +13,19 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@dataclass(frozen=True)
+class _CutShort:
+    """A signal came first."""
+
+    number: int
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end and return the result; a signal ends the command with exit code 128 + its number."""
-    result, received = asyncio.run(_supervised(work))
-    if received:
-        raise typer.Exit(128 + received)
-    assert result is not None
-    return result[0]
+    result = asyncio.run(_supervised(work))
+    if isinstance(result, _CutShort):
+        raise typer.Exit(128 + result.number)
+    return result
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
@@ -26,8 +33,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(_supervised(work))
 
 
-async def _supervised(work: Coroutine[Any, Any, T]) -> tuple[tuple[T] | None, int]:
-    """Run `work`; return its result, if it came to one, and the number of the signal that cut it short, or 0."""
+async def _supervised(work: Coroutine[Any, Any, T]) -> T | _CutShort:
     task = asyncio.ensure_future(work)
     received: list[int] = []
 
@@ -40,8 +46,8 @@ async def _supervised(work: Coroutine[Any, Any, T]) -> tuple[tuple[T] | None, in
     for number in _SIGNALS:
         loop.add_signal_handler(number, interrupt, number)
     try:
-        return (await task,), 0
+        return await task
     except asyncio.CancelledError:
         if not received:
             raise
-        return None, received[0]
+        return _CutShort(received[0])

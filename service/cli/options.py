@@ -42,6 +42,16 @@ def slug(text: str) -> str:
     return text
 
 
-def slugs(text: str) -> list[str]:
-    """Read slugs that are separated by commas."""
-    return [slug(part.strip()) for part in text.split(",")]
+def each_slug(texts: list[str] | None) -> list[str]:
+    """Check several such names."""
+    return [slug(text) for text in texts or ()]
+
+
+def split(text: str) -> list[str]:
+    """Take a list apart that is written with commas."""
+    return [part.strip() for part in text.split(",")]
+
+
+def slugs(text: str) -> str:
+    """Check a list, written with commas, of such names."""
+    return ",".join(each_slug(split(text)))

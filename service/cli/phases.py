@@ -8,9 +8,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from service.cli import terminal
-from service.clock import now_ms
 from service.database.overview import Progress, RegionState, StepRun
 from service.domain.deployment import Status, Step
 from service.domain.health import InstanceStatus
@@ -24,9 +24,9 @@ _STYLES = {terminal.DONE: "green", terminal.FAILED: "red", terminal.RUNNING: "cy
 
 
 class View(Protocol):
-    """What shows progress; told of it several times a second."""
+    """What shows progress as of a moment; told of it several times a second."""
 
-    def show(self, progress: Progress) -> None: ...
+    def show(self, progress: Progress, at_ms: int) -> None: ...
 
 
 @contextmanager
@@ -72,7 +72,8 @@ def table(described: list[Line], at_ms: int) -> Table:
     grid.add_column(style="dim")
     for line in described:
         mark = _SPINNER[at_ms // _SPIN_MS % len(_SPINNER)] if line.mark == terminal.RUNNING else line.mark
-        grid.add_row(f"  {mark}", line.phase, line.duration, line.note, style=_STYLES[line.mark])
+        faint = "dim" if line.mark == terminal.WAITING else ""
+        grid.add_row(Text(f"  {mark}", _STYLES[line.mark]), Text(line.phase, faint), line.duration, line.note)
     return grid
 
 
@@ -80,33 +81,33 @@ class _LiveView:
     def __init__(self, live: Live) -> None:
         self._live = live
 
-    def show(self, progress: Progress) -> None:
-        at_ms = now_ms()
+    def show(self, progress: Progress, at_ms: int) -> None:
         self._live.update(table(lines(progress, at_ms), at_ms), refresh=True)
 
 
 class PlainView:
-    """A line for each phase that ended and, in one that takes long, for each change in its regions."""
+    """A line for each phase that ended, and for one that takes long, again with each change in its regions."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._ended: set[str] = set()
-        self._said_ms = now_ms()
-        self._note = ""
+        self._said = ("", "")
+        self._said_ms: int | None = None
 
-    def show(self, progress: Progress) -> None:
-        at_ms = now_ms()
+    def show(self, progress: Progress, at_ms: int) -> None:
+        if self._said_ms is None:
+            self._said_ms = at_ms
         for line in lines(progress, at_ms):
             if line.mark == terminal.WAITING or line.phase in self._ended:
                 continue
             if line.mark != terminal.RUNNING:
                 self._ended.add(line.phase)
-            elif line.note == self._note or at_ms - self._said_ms < _QUIET_MS:
+            elif (line.phase, line.note) == self._said or at_ms - self._said_ms < _QUIET_MS:
                 continue
             self._say(line, at_ms)
 
     def _say(self, line: Line, at_ms: int) -> None:
-        self._said_ms, self._note = at_ms, line.note
+        self._said, self._said_ms = (line.phase, line.note), at_ms
         said = f"  {line.mark} {line.phase:<10} {line.duration:>9}   {line.note}"
         self._console.print(said.rstrip(), soft_wrap=True)
 

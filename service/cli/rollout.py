@@ -7,13 +7,12 @@ from functools import partial
 
 from hydra.v1 import deploy_pb2
 from rich.console import Console
-from rich.table import Table
 
-from service.cli import terminal
 from service.cli.phases import View, phases
+from service.clock import now_ms
 from service.database import overview
 from service.database.engine import Database
-from service.database.overview import Overview, RouteState
+from service.database.overview import Overview
 from service.errors import Transient
 from service.rpc.client import DeployClient
 
@@ -58,22 +57,5 @@ class Rollout:
 
     async def _look(self, view: View) -> None:
         with suppress(Transient):  # the call tells how it ends; a look that failed is made again
-            view.show(await self.database.read(partial(overview.progress, deployment_id=self.deployment_id)))
-
-
-def urls(routes: tuple[RouteState, ...]) -> Table:
-    """List the addresses that lead to a deployment, with what each of them follows."""
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    for route in routes:
-        if route.points_here:
-            grid.add_row(f"  https://{route.fqdn}", route.sticky, style=None)
-    grid.columns[-1].style = "dim"
-    return grid
-
-
-def took(overview: Overview) -> str:
-    """Say how long the deploy took by its operation's record."""
-    record = overview.operation
-    if record is None or record.ended_at_ms is None:
-        return ""
-    return f" in {terminal.duration(record.ended_at_ms - record.started_at_ms)}"
+            seen = await self.database.read(partial(overview.progress, deployment_id=self.deployment_id))
+            view.show(seen, now_ms())

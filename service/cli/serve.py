@@ -8,6 +8,7 @@ import uvloop
 from service import app, log
 from service.app import Role
 from service.cli.options import Config, settings_from
+from service.errors import HydraError
 
 
 def serve(
@@ -17,4 +18,7 @@ def serve(
     """Run the gRPC server, the workflow worker, or both, until SIGTERM."""
     settings = settings_from(config)
     log.configure(settings.log.level, settings.log.format)
-    uvloop.run(app.serve(settings, role))
+    try:
+        uvloop.run(app.serve(settings, role))
+    except OSError as error:
+        raise HydraError(str(error), reason="SYSTEM_ERROR") from None  # such as an address that is taken

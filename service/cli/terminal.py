@@ -7,6 +7,8 @@ from rich.console import Console
 
 _WIDTH_OF_A_FILE = 160  # nothing is to be wrapped for a reader that is no terminal
 
+_SECOND_MS, _MINUTE_MS = 1000, 60_000
+
 DONE, FAILED, RUNNING, WAITING = "✓", "✗", "…", "·"
 
 
@@ -19,11 +21,11 @@ def console(*, errors: bool = False) -> Console:
 
 def duration(ms: float) -> str:
     """Write a duration: `12 ms`, `1.24 s`, `3 m 05 s`."""
-    if ms < 1000:
+    if round(ms) < _SECOND_MS:
         return f"{ms:.0f} ms"
-    if ms < 59_995:
-        return f"{ms / 1000:.2f} s"
-    minutes, seconds = divmod(round(ms / 1000), 60)
+    if round(ms, -1) < _MINUTE_MS:
+        return f"{ms / _SECOND_MS:.2f} s"
+    minutes, seconds = divmod(round(ms / _SECOND_MS), 60)
     return f"{minutes} m {seconds:02d} s"
 
 

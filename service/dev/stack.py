@@ -1,10 +1,11 @@
 """A whole installation on this machine: Restate, a database, the service, and an agent for every region."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,10 @@ from service.database.engine import Database
 from service.database.migrations import migrate
 from service.dev.ports import free_ports
 from service.dev.process import Process
-from service.dev.restate import RestateOptions, RestateServer
+from service.dev.restate import RestateOptions, RestatePorts, RestateServer
+from service.errors import FailedPrecondition
+
+PORTS_FILE = "ports.json"  # a folder with this file holds a stack
 
 _READY_WITHIN = timedelta(seconds=30)
 _SERVE = (sys.executable, "-m", "service", "serve")
@@ -29,6 +33,7 @@ class StackOptions:
 
     `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
     the configuration's `[deploy]` table, as TOML text. `serve` is the command that serves, without its options.
+    Within `stop_grace` it ends in order, or it is killed.
     """
 
     dsn: str = ""
@@ -36,29 +41,51 @@ class StackOptions:
     restate: RestateOptions = field(default_factory=RestateOptions)
     serve: Sequence[str] = _SERVE
     environ: Mapping[str, str] = field(default_factory=dict)
+    stop_grace: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class StackPorts:
+    """Where a stack listens. Restate remembers addresses, so a folder that is used again keeps its ports."""
+
+    ingress: int
+    admin: int
+    node: int
+    http: int
+    grpc: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Return the ports that are kept in a folder, or free ones for a new folder."""
+        kept = folder / PORTS_FILE
+        return cls(**json.loads(kept.read_text())) if kept.exists() else cls(*free_ports(5))
+
+    def keep(self, folder: Path) -> None:
+        (folder / PORTS_FILE).write_text(json.dumps(asdict(self)))
 
 
 class LocalStack:
-    """One installation in one folder, on free loopback ports; all of it ends with the stack."""
+    """One installation in one folder, on loopback ports; all of it ends with the stack, but for the folder."""
 
     def __init__(self, folder: Path, options: StackOptions | None = None) -> None:
         self.folder = folder
         self.options = options or StackOptions()
         self.dsn = self.options.dsn or f"sqlite:///{folder / 'hydra.db'}"
-        self.restate = RestateServer(folder / "restate", options=self.options.restate)
+        self.ports = StackPorts.of(folder)
+        restate_ports = RestatePorts(self.ports.ingress, self.ports.admin, self.ports.node)
+        self.restate = RestateServer(folder / "restate", ports=restate_ports, options=self.options.restate)
         self.config_file = folder / "hydra.toml"
         self.database: Database
-        self._http_port, self._grpc_port = free_ports(2)
         self._worker: Process | None = None
         self._exit = AsyncExitStack()
 
     @property
     def grpc_address(self) -> str:
-        return f"127.0.0.1:{self._grpc_port}"
+        return f"127.0.0.1:{self.ports.grpc}"
 
     @property
     def health_url(self) -> str:
-        return f"http://127.0.0.1:{self._http_port}/health"
+        return f"http://127.0.0.1:{self.ports.http}/health"
 
     @property
     def worker_log(self) -> Path:
@@ -67,7 +94,8 @@ class LocalStack:
     @property
     def worker(self) -> Process:
         """The process that serves."""
-        assert self._worker is not None
+        if self._worker is None:
+            raise FailedPrecondition("the service was not started")
         return self._worker
 
     def settings(self) -> Settings:
@@ -76,14 +104,15 @@ class LocalStack:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.ports.keep(self.folder)
         self.config_file.write_text(self._configuration())
         try:
             await self._exit.enter_async_context(self.restate)
             self.database = await Database.open(parse_dsn(self.dsn))
             self._exit.push_async_callback(self.database.close)
             await migrate(self.database)
+            self._exit.push_async_callback(self.stop_worker)  # first, for a start that is cut short
             await self.start_worker()
-            self._exit.push_async_callback(self.stop_worker)
         except BaseException:
             await self._exit.aclose()
             raise
@@ -103,7 +132,7 @@ class LocalStack:
     async def stop_worker(self) -> None:
         """Stop the service in order; nothing where it does not run."""
         if self._worker is not None and self._worker.exit_code is None:
-            await self._worker.stop()
+            await self._worker.stop(self.options.stop_grace)
 
     async def _is_ready(self) -> bool:
         try:
@@ -127,8 +156,8 @@ primary = {_quoted(self.dsn)}
 admin_url = "{self.restate.admin_url}"
 ingress_url = "{self.restate.ingress_url}"
 http_host = "127.0.0.1"
-http_port = {self._http_port}
-register_as = "http://127.0.0.1:{self._http_port}"
+http_port = {self.ports.http}
+register_as = "http://127.0.0.1:{self.ports.http}"
 
 [grpc]
 listen = "{self.grpc_address}"

@@ -98,6 +98,17 @@ async def seed(database: Database, spec: WorldSpec | None = None) -> World:
     return await database.transact(partial(_seed, spec=spec or WorldSpec(), at_ms=now_ms()))
 
 
+async def regions(database: Database) -> list[Region]:
+    """Read all regions, by name."""
+
+    async def work(conn: AsyncConnection) -> list[Region]:
+        region = tables.regions.c
+        rows = await conn.execute(select(region.id, region.name, region.platform).order_by(region.name, region.id))
+        return [Region(*row) for row in rows]
+
+    return await database.read(work)
+
+
 async def create_deployment(
     database: Database, app_id: str, environment_id: str, spec: DeploymentSpec | None = None
 ) -> str:

@@ -1,0 +1,59 @@
+"""What `dev` tells: addresses, and lines to copy that work as they are."""
+
+import json
+import shlex
+
+from service.cli.program import command_line
+from service.cli.sandbox import IMAGE, Sandbox
+from service.domain.deployment import PRODUCTION
+from service.rpc.servicer import SERVICE
+
+_IMAGE = f"{IMAGE}:1.0"
+
+
+def directions(box: Sandbox, deployment_id: str) -> str:
+    """Write it all down; `deployment_id` is a deployment that nobody has deployed yet."""
+    blocks = [_addresses(box)]
+    for title, lines in _lines(box, deployment_id).items():
+        blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
+    return "\n" + "\n\n".join(blocks)
+
+
+def _addresses(box: Sandbox) -> str:
+    stack = box.stack
+    named = {
+        "gRPC": f"{stack.grpc_address}, plaintext, with reflection",
+        "Restate": f"{stack.restate.ingress_url} (ingress), {stack.restate.admin_url} (admin and its web page)",
+        "health": f"{stack.health_url}/ready",
+        "database": stack.dsn,
+        "config": str(stack.config_file),
+        "log": f"{stack.worker_log} (warnings show below), {stack.restate.log}",
+    }
+    return "\n".join(f"  {name:<9} {value}" for name, value in named.items())
+
+
+def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
+    """Return lines to copy by what they do."""
+    config = ("--config", box.stack.config_file)
+    source = {"dockerImage": {"image": _IMAGE}}
+    request = json.dumps({"deploymentId": deployment_id, **source})
+    grpcurl = ("grpcurl", "-plaintext")
+    address = box.stack.grpc_address
+    url = f"{box.stack.restate.ingress_url}/{SERVICE}/{deployment_id}/Deploy"
+    return {
+        f"Deploy with grpcurl; {deployment_id} was created for it:": [
+            shlex.join([*grpcurl, "-d", request, address, f"{SERVICE}/Deploy"]),
+            command_line("status", deployment_id, *config),
+        ],
+        "Deploy with this program:": [
+            command_line("deploy", *config, "--app", box.world.app.slug, "--env", PRODUCTION, "--image", _IMAGE),
+        ],
+        "Deploy through Restate, as the Go callers do:": [
+            shlex.join(["curl", url, "-H", "content-type: application/json", "-d", request]),
+        ],
+        "Look around:": [
+            shlex.join([*grpcurl, address, "list"]),
+            shlex.join([*grpcurl, address, "describe", SERVICE]),
+            shlex.join([*grpcurl, address, "grpc.health.v1.Health/Check"]),
+        ],
+    }

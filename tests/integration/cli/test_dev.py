@@ -1,0 +1,91 @@
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from tests.command import Left, hydra, hydra_running, left, processes_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+async def sh(line: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_shell(line, stdout=PIPE, cwd="/")
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+def lines_to_copy(told: str) -> list[str]:
+    """Pick out what is meant to be copied: indented lines that begin with a program."""
+    programs = {"grpcurl", "curl", sys.executable}
+    indented = (line.strip() for line in told.splitlines() if line.startswith("  "))
+    return [line for line in indented if line.split(" ")[0] in programs]
+
+
+async def test_every_line_to_copy_works(tmp_path: Path) -> None:
+    async with hydra_running("dev", environ={"TMPDIR": str(tmp_path)}) as running:
+        told = await running.wrote("Ctrl-C ends it all")
+        lines = lines_to_copy(told)
+        assert [shlex.split(line)[0] for line in lines].count("grpcurl") == 4
+        assert len(lines) == 7
+        for line in lines:
+            if shutil.which(shlex.split(line)[0]):
+                code, out = await sh(line)
+                assert code == 0, line
+                assert out
+        running.interrupt()
+        ended = await running.ended()
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith("all of it is stopped and removed\n")
+    assert left(tmp_path) == Left()
+
+
+async def test_a_kept_folder_is_gone_on_with(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    config = ("--config", folder / "hydra.toml")
+    async with hydra_running("dev", "--keep", folder) as running:
+        first = await running.wrote("Ctrl-C ends it all")
+        app = ("--app", "default", "--env", "production", "--image", "registry.example.com/acme/shop:1.0")
+        deployed = await hydra("deploy", *app, *config, "--json")
+        in_use = await hydra("dev", "--keep", folder)
+        running.interrupt(signal.SIGTERM)
+        assert (await running.ended()).code == 0
+    assert processes_of(folder) == {}
+    assert deployed.code == 0
+    assert in_use.err == f"hydra-deploy: {folder} is in use by another stack [FOLDER_IN_USE]\n"
+
+    async with hydra_running("dev", "--keep", folder) as running:
+        again = await running.wrote("Ctrl-C ends it all")
+        status = await hydra("status", deployed.document["deployment_id"], *config, "--json")
+        redeployed = await hydra("deploy", *app, *config)
+        running.interrupt()
+        assert (await running.ended()).code == 0
+    assert re.findall(r"127\.0\.0\.1:\d+", first) == re.findall(r"127\.0\.0\.1:\d+", again)
+    assert status.document["is_live"] is True
+    assert redeployed.code == 0
+
+
+async def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "hydra.toml").write_text("mine")
+    ended = await hydra("dev", "--keep", tmp_path)
+    assert ended.code == 1
+    assert ended.err.endswith("holds other things: name a new folder [FOLDER_NOT_EMPTY]\n")
+    assert (tmp_path / "hydra.toml").read_text() == "mine"
+
+
+async def test_a_service_that_dies_is_told_of(tmp_path: Path) -> None:
+    async with hydra_running("dev", environ={"TMPDIR": str(tmp_path)}) as running:
+        await running.wrote("Ctrl-C ends it all")
+        (service,) = [pid for pid, arguments in processes_of(tmp_path).items() if "serve" in arguments]
+        os.kill(service, signal.SIGKILL)
+        ended = await running.ended()
+    assert ended.code == 1
+    assert "the service ended by itself, exit code -9: see" in ended.err
+    assert left(tmp_path) == Left()
