@@ -97,7 +97,7 @@ async def _ingress(installation: BenchInstallation, plan: Plan) -> None:
     console.print(table)
 
 
-def main(count: int = 40, burst: int = 600, dsn: str = "", steady: bool = False) -> None:
+def main(count: int = 40, burst: int = 600, dsn: str = "", *, steady: bool = False) -> None:
     """Run the benchmarks. --steady keeps the health gate's steadiness of 75 ms, which is a wait and not a cost."""
     asyncio.run(bench(Plan(count=count, burst=burst, dsn=dsn, steady=steady)))
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -101,7 +102,7 @@ class BenchInstallation:
         url = f"{self._stack.restate.ingress_url}/hydra.v1.DeployService/{deployment_id}/Deploy"
         body = {"deploymentId": deployment_id, "dockerImage": {"image": IMAGE}}
         async with self._http.post(url, json=body) as answer:
-            if answer.status != 200:  # noqa: PLR2004 - OK
+            if answer.status != HTTPStatus.OK:
                 raise RuntimeError(await answer.text())
 
     async def deploy(self, deployment_id: str) -> None:

@@ -4,7 +4,9 @@ Private handlers answer to other handlers alone. So the tests serve one of their
 call on through `service.durable.binding`, as the workflows do it.
 """
 
+import asyncio
 import json
+import signal
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,6 +16,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from restate import ObjectSharedContext, VirtualObject
+from restate.server import install_shutdown_hook
 
 from service import errors
 from service.dev.ports import free_ports
@@ -51,6 +54,11 @@ def _relay() -> VirtualObject:
     return relay
 
 
+def _end() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+
 class InsideCaller:
     """Serves the relay from this process, registered at the installation's Restate."""
 
@@ -61,6 +69,8 @@ class InsideCaller:
         self._uri = f"http://127.0.0.1:{port}{self._endpoint.path}"
 
     async def __aenter__(self) -> Self:
+        # The SDK takes SIGTERM from the process that serves (05 · 3): the test run is to end by it all the same.
+        install_shutdown_hook(asyncio.get_running_loop(), _end, signal.SIGTERM)
         self._endpoint.start()
         await Registration(self._installation.stack.restate.admin_url, self._uri).register()
         return self

@@ -1,5 +1,6 @@
 """One running installation for the integration tests, and short ways to act on it and to look at it."""
 
+import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,13 +18,42 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.database import tables
 from service.database.engine import Database
 from service.dev.agent import RegionAgent, region_agents
-from service.dev.stack import LocalStack
+from service.dev.restate import RestateOptions
+from service.dev.stack import LocalStack, StackOptions
 from service.dev.workload import AgentBehaviour
 from service.dev.world import DeploymentSpec, World, WorldSpec, create_deployment, seed
 from service.domain.deployment import PRODUCTION
+from tests.faulty_service import FOLDER as FAULTS
 
 _QUICKLY = timedelta(milliseconds=20)
+_TESTS = Path(__file__).parent
 IMAGE = "registry.example.com/acme/shop:1.0"
+QUICK = {
+    "health_timeout": '"3s"',
+    "health_poll": '"20ms"',
+    "health_flap_steady": '"1s"',
+    "standby_delay": '"1500ms"',
+    "step_timeout": '"60s"',
+}
+
+
+def stack_options(
+    folder: Path, dsn: str, deploy: Mapping[str, str] | None = None, clickhouse_url: str = ""
+) -> StackOptions:
+    """Say how a stack for tests differs from one for development: quick, with faults from the folder.
+
+    `deploy` overrides QUICK. Without a `clickhouse_url` nobody counts requests.
+    """
+    environ = {FAULTS: str(folder), "PYTHONPATH": str(_TESTS.parent)}
+    if clickhouse_url:
+        environ["HYDRA_CLICKHOUSE__URL"] = clickhouse_url
+    return StackOptions(
+        dsn=dsn,
+        deploy={**QUICK, **(deploy or {})},
+        restate=RestateOptions(fsync=False),
+        serve=(sys.executable, str(_TESTS / "faulty_service.py")),
+        environ=environ,
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +136,7 @@ class Installation:
 
     @asynccontextmanager
     async def held(self, point: str) -> AsyncIterator[Path]:
-        """Hold steps at `<step>.<before|after>` while the block lasts; the file that it gives tells when one is held."""
+        """Hold steps at `<step>.<before|after>` while the block lasts; the file it gives tells when one is held."""
         hold = self.stack.folder / f"{point}.hold"
         reached = self.stack.folder / f"{point}.held"
         reached.unlink(missing_ok=True)

@@ -1,23 +1,14 @@
 import os
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+
+from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.tables import create_tables
+from service.dev.clickhouse import ClickHouseServer
+from service.dev.stack import LocalStack
+from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB, MariaDBMissing
-
-from service.dev.restate import RestateOptions
-from service.dev.stack import LocalStack, StackOptions
-from tests.faulty_service import FOLDER as FAULTS
-from tests.installation import Installation
-
-QUICK = {
-    "health_timeout": '"3s"',
-    "health_poll": '"20ms"',
-    "health_flap_steady": '"1s"',
-    "standby_delay": '"1500ms"',
-    "step_timeout": '"60s"',
-}
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +32,17 @@ def server(request: pytest.FixtureRequest) -> MariaDB | None:
 
 
 @pytest.fixture(scope="session")
-async def installation(
-    server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Installation]:
+async def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseServer]:
+    """Run one ClickHouse for all tests, with its tables; they keep apart by workspaces of their own."""
+    async with ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as server:
+        await create_tables(parse_clickhouse(server.url))
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def installation(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Run an installation on each database; tests share it and keep apart by workspaces of their own."""
     folder = tmp_path_factory.mktemp("installation")
-    options = StackOptions(
-        dsn=await server.create_database() if server else "",
-        deploy=QUICK,
-        restate=RestateOptions(fsync=False),
-        serve=(sys.executable, str(Path(__file__).parents[1] / "faulty_service.py")),
-        environ={FAULTS: str(folder), "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    async with Installation(LocalStack(folder, options)) as running:
+    dsn = await server.create_database() if server else ""
+    async with Installation(LocalStack(folder, stack_options(folder, dsn))) as running:
         yield running

@@ -7,7 +7,6 @@ import pytest
 
 from service.database import tables
 from service.dev.workload import AgentBehaviour
-from service.dev.world import World
 from service.domain.deployment import PRODUCTION
 from tests.installation import IMAGE, Installation
 
@@ -30,7 +29,7 @@ async def test_a_deploy_ends_ready_in_every_region(installation: Installation, r
 async def test_every_phase_has_a_step_that_ended(installation: Installation) -> None:
     world = await installation.world()
     deployment_id = await installation.deployment(world)
-    await queue(installation, world, deployment_id)
+    await queue(installation, deployment_id)
     await installation.deploy(deployment_id)
 
     steps = await installation.steps(deployment_id)
@@ -38,7 +37,7 @@ async def test_every_phase_has_a_step_that_ended(installation: Installation) -> 
     assert all(step["ended_at"] >= step["started_at"] and step["error"] is None for step in steps.values())
 
 
-async def queue(installation: Installation, world: World, deployment_id: str) -> None:
+async def queue(installation: Installation, deployment_id: str) -> None:
     """Insert the row that the push webhook inserts with a deployment."""
     row = await installation.row(tables.deployments, id=deployment_id)
     names = ("workspace_id", "project_id", "environment_id", "app_id")

@@ -18,7 +18,7 @@ from tests.installation import IMAGE, Installation, deploy_request
 
 
 async def metadata_of(call: Any) -> dict[str, str]:
-    return {key: value for key, value in await call.initial_metadata()}
+    return dict(await call.initial_metadata())
 
 
 async def test_a_call_waits_and_names_invocation_and_deployment(installation: Installation) -> None:
@@ -200,7 +200,7 @@ async def test_reflection_alone_is_enough_to_deploy(installation: Installation, 
 
 async def reflected(channel: grpc.aio.Channel, version: str, symbol: str) -> descriptor_pool.DescriptorPool:
     """Ask the server for the file of a symbol and for all that it imports."""
-    ask = channel.stream_stream(
+    ask: Any = channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,

@@ -41,13 +41,13 @@ async def test_a_deploy_waits_for_no_other_of_its_key(installation: Installation
     slow = await installation.deployment(world, "preview")
     for agent in installation.agents.values():
         agent.behave(AgentBehaviour(dead=True), slow)
-    key = {"x_restate_key": world.workspace_id}
-    waiting = asyncio.ensure_future(installation.deploy(slow, **key))
+    key = world.workspace_id
+    waiting = asyncio.ensure_future(installation.deploy(slow, x_restate_key=key))
     while await installation.status(slow) != "deploying":
         await asyncio.sleep(0.01)
 
-    await installation.deploy(await installation.deployment(world, app="api"), **key)
-    await installation.deploy(await installation.deployment(world), **key)
+    await installation.deploy(await installation.deployment(world, app="api"), x_restate_key=key)
+    await installation.deploy(await installation.deployment(world), x_restate_key=key)
 
     assert not waiting.done()
     with pytest.raises(grpc.aio.AioRpcError):
@@ -117,9 +117,7 @@ async def test_nobody_ever_sees_half_a_switch(installation: Installation) -> Non
             seen.add(await database.read(look))
 
     watching = asyncio.ensure_future(watch())
-    owners = [custom]
-    for _ in range(3):
-        owners.append(await installation.deployed(world))
+    owners = [custom, *[await installation.deployed(world) for _ in range(3)]]
     done.set()
     await watching
     await database.close()

@@ -1,0 +1,96 @@
+"""Many preview deployments at once, as rows: what hundreds of deploys would have left, without their work."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.clock import now_ms
+from service.database import tables
+from service.database.engine import Database
+from service.dev.world import World
+
+HOUR_MS = 3_600_000
+LONG_AGO_MS = 7 * HOUR_MS  # longer than the idle time
+_PER_INSERT = 500
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Previews:
+    """What was inserted; the deployments are in the order of their environments, so many in each."""
+
+    environment_ids: list[str]
+    deployment_ids: list[str]
+
+
+async def insert_previews(database: Database, world: World, environments: int, each: int) -> Previews:
+    """Insert apps with a preview environment and, in it, ready deployments of long ago that run in one region.
+
+    The region is the first of the world's; give the world one without an agent, or it starts them all.
+    """
+    at_ms = now_ms() - LONG_AGO_MS
+    unique = uuid.uuid4().hex[:8]
+    region_id = next(iter(world.regions.values())).id
+    owner = {"workspace_id": world.workspace_id, "project_id": world.project_id, "created_at": at_ms}
+    rows: dict[Table, list[Row]] = {
+        tables.apps: [],
+        tables.environments: [],
+        tables.deployments: [],
+        tables.deployment_topology: [],
+    }
+    for number in range(environments):
+        name = f"{unique}{number:05}"
+        app = {**owner, "app_id": f"app_{name}"}
+        rows[tables.apps].append({**owner, "id": f"app_{name}", "name": name, "slug": name})
+        rows[tables.environments].append({**app, "id": f"env_{name}", "slug": "preview"})
+        rows[tables.deployments] += [
+            _deployment({**app, "environment_id": f"env_{name}"}, f"{name}{index:03}") for index in range(each)
+        ]
+    ids = [str(row["id"]) for row in rows[tables.deployments]]
+
+    async def work(conn: AsyncConnection) -> None:
+        topology = tables.deployment_topology
+        highest = select(func.max(topology.c.version)).where(topology.c.region_id == region_id)
+        first = 1 + (await conn.scalar(highest) or 0)
+        rows[topology] = [
+            {
+                "workspace_id": world.workspace_id,
+                "deployment_id": deployment_id,
+                "region_id": region_id,
+                "desired_replicas": 1,
+                "version": version,
+                "desired_status": "running",
+                "created_at": at_ms,
+            }
+            for version, deployment_id in enumerate(ids, first)
+        ]
+        for table, of_it in rows.items():
+            for some in _batches(of_it):
+                await conn.execute(insert(table), some)
+
+    await database.transact(work)
+    return Previews([str(row["id"]) for row in rows[tables.environments]], ids)
+
+
+def _deployment(owner: Row, name: str) -> Row:
+    return {
+        **owner,
+        "id": f"d_{name}",
+        "k8s_name": f"k{name}",
+        "image": "registry.example.com/acme/shop:1.0",
+        "status": "ready",
+        "desired_state": "running",
+        "sentinel_config": b"",
+        "encrypted_environment_variables": b"",
+        "cpu_millicores": 256,
+        "memory_mib": 256,
+    }
+
+
+def _batches(rows: list[Row]) -> Iterable[list[Row]]:
+    return (rows[first : first + _PER_INSERT] for first in range(0, len(rows), _PER_INSERT))
