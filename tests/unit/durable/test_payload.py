@@ -18,8 +18,10 @@ GIT = deploy_pb2.DeployRequest(
         ),
         (b'{"deployment_id":"d_1","git":{"installation_id":9007199254740993,"repository":"o/r","pr_number":7}}', None),
         (
-            b' { "deploymentId":  "d_1", "later": 1, "git":'
-            b'{"installationId":"9007199254740993","repository":"o/r","prNumber":"7"}}',
+            (
+                b' { "deploymentId":  "d_1", "later": 1, "git":'
+                b'{"installationId":"9007199254740993","repository":"o/r","prNumber":"7"}}'
+            ),
             "*/*",
         ),
         (GIT.SerializeToString(), "application/proto"),
