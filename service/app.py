@@ -59,7 +59,8 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 async def serve(settings: Settings, role: Role, hook: StepHook | None = None) -> None:
     """Run until SIGTERM or SIGINT, then drain and stop.
 
-    Raises Transient without the database, FailedPrecondition without its tables, OSError where an address is taken.
+    Raises Transient without the database, FailedPrecondition without its tables or where an
+    address is taken.
     """
     if settings.ignored_keys:
         log.warning("keys of the configuration that nothing here knows", keys=list(settings.ignored_keys))
@@ -75,7 +76,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
         handlers: Mapping[str, Mapping[str, Handler]] = {}
         if role is not Role.GRPC:
             gate = await stack.enter_async_context(_health_gate(settings, database))
-            requests = await stack.enter_async_context(_request_log(settings))
+            requests = await stack.enter_async_context(open_request_log(settings))
             runtime = Runtime(database, gate, requests, _options(settings), hook or NullHook())
             handlers = _handlers(settings, runtime)
         endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))
@@ -143,7 +144,8 @@ async def _health_gate(settings: Settings, database: Database) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _request_log(settings: Settings) -> AsyncIterator[RequestLog]:
+async def open_request_log(settings: Settings) -> AsyncIterator[RequestLog]:
+    """Open the log of requests that the configuration names; without one, one that cannot tell."""
     url = settings.clickhouse.url.get_secret_value()
     log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url)) if url else NullRequests()
     try:

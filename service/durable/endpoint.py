@@ -16,6 +16,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from restate import VirtualObject
 
+from service.errors import FailedPrecondition
+
 log = structlog.get_logger(__name__)
 
 Scope = dict[str, Any]
@@ -58,14 +60,22 @@ class Endpoint:
         return self._mount.rstrip("/")
 
     def start(self) -> None:
-        """Begin to listen. Raises OSError where the address is taken.
-
-        granian would share the port with whoever has it, and each would get some of the other's invocations.
-        """
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((self._address.host, self._address.port))
+        """Begin to listen. Raises FailedPrecondition where the address is taken."""
+        self._require_free()
         self._serving = asyncio.create_task(self._server.serve(), name="restate-endpoint")
+
+    def _require_free(self) -> None:
+        """Check what granian does not: it would share a port, and each process would get some of the other's calls."""
+        host, port = self._address.host, self._address.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise FailedPrecondition(
+                    f"HTTP cannot listen on {host}:{port}: {error.strerror}", reason="ADDRESS_UNUSABLE"
+                ) from None
 
     async def ended(self) -> None:
         """Wait for the server's end, which only an error brings about before `stop`."""

@@ -1,13 +1,14 @@
 """The caller's side of hydra.v1.DeployService: calls it, and turns what comes back into an error of ours."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import grpc.aio
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hydra.v1 import deploy_pb2
@@ -20,7 +21,13 @@ from service.rpc.status import DETAILS_KEY
 _CHECK_SECONDS = 3.0
 _RECONNECTS = 60
 _RECONNECT_PAUSE_SECONDS = 1.0
+Accept = Callable[[str], None]
+
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def _ignore(_: str) -> None:
+    """Take no notice of an acceptance."""
 
 
 def target_of(listen: str) -> str:
@@ -46,11 +53,19 @@ class DeployClient:
         self._caller = caller
         # A proxy from the environment is for the way out, not for a server on the own network.
         self._channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self._deploy = self._method("Deploy", deploy_pb2.DeployResponse)
+        self._rollback = self._method("Rollback", deploy_pb2.RollbackResponse)
+        self._promote = self._method("Promote", deploy_pb2.PromoteResponse)
+        self._scale_down = self._method(
+            "ScaleDownIdlePreviewDeployments", deploy_pb2.ScaleDownIdlePreviewDeploymentsResponse
+        )
+
+    def _method(self, name: str, response: type[Message]) -> Any:
         # As a stream of one answer: the same on the wire, but the metadata that come before it can be read then.
-        self._deploy = self._channel.unary_stream(
-            f"/{SERVICE}/Deploy",
-            request_serializer=deploy_pb2.DeployRequest.SerializeToString,
-            response_deserializer=deploy_pb2.DeployResponse.FromString,
+        return self._channel.unary_stream(
+            f"/{SERVICE}/{name}",
+            request_serializer=Message.SerializeToString,
+            response_deserializer=response.FromString,
         )
 
     async def __aenter__(self) -> Self:
@@ -75,38 +90,59 @@ class DeployClient:
                 "NOT_SERVING",
             )
 
-    async def deploy(
-        self, request: deploy_pb2.DeployRequest, mode: Mode = Mode.WAIT, accepted: Callable[[str], None] | None = None
-    ) -> None:
-        """Call Deploy; `accepted` gets the invocation's id as soon as the deploy goes on without us.
+    async def deploy(self, request: deploy_pb2.DeployRequest, mode: Mode = Mode.WAIT, accepted: Accept = _ignore) -> str:
+        """Call Deploy and return the invocation's id; `accepted` gets it as soon as the deploy goes on without us.
 
         From then on a server that goes away is called again: that attaches to the same deploy. Raises CallFailed.
         """
-        was_accepted = False
+        return await self._attended(self._deploy, request, {"x-hydra-mode": mode}, accepted)
+
+    async def rollback(self, request: deploy_pb2.RollbackRequest, accepted: Accept = _ignore) -> str:
+        """Call Rollback; otherwise as `deploy`."""
+        return await self._attended(self._rollback, request, _once(), accepted)
+
+    async def promote(self, request: deploy_pb2.PromoteRequest, accepted: Accept = _ignore) -> str:
+        """Call Promote; otherwise as `deploy`."""
+        return await self._attended(self._promote, request, _once(), accepted)
+
+    async def scale_down(self, accepted: Accept = _ignore) -> str:
+        """Call ScaleDownIdlePreviewDeployments; otherwise as `deploy`."""
+        request = deploy_pb2.ScaleDownIdlePreviewDeploymentsRequest()
+        return await self._attended(self._scale_down, request, _once(), accepted)
+
+    async def _attended(self, method: Any, request: Message, metadata: Mapping[str, str], accepted: Accept) -> str:
+        """Call until there is an answer; `metadata` makes all calls one."""
+        known: list[str] = []
 
         def accept(invocation_id: str) -> None:
-            nonlocal was_accepted
-            if not was_accepted and accepted is not None:
+            if not known:
+                known.append(invocation_id)
                 accepted(invocation_id)
-            was_accepted = True
 
         for _ in range(_RECONNECTS):
             try:
-                return await self._call(request, mode, accept)
+                await self._call(method, request, metadata, accept)
             except grpc.aio.AioRpcError as error:
                 failure = failure_of(error, self.address)
-                if not was_accepted or failure.code is not grpc.StatusCode.UNAVAILABLE:
+                if not known or failure.code is not grpc.StatusCode.UNAVAILABLE:
                     raise failure from None
+            else:
+                return known[0] if known else ""
             await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
         raise failure
 
-    async def _call(self, request: deploy_pb2.DeployRequest, mode: Mode, accept: Callable[[str], None]) -> None:
-        call = self._deploy(request, metadata=(("x-hydra-mode", mode), ("x-hydra-caller", self._caller)))
+    async def _call(self, method: Any, request: Message, metadata: Mapping[str, str], accept: Accept) -> None:
+        call = method(request, metadata=(*metadata.items(), ("x-hydra-caller", self._caller)))
         invocation_id = dict(await call.initial_metadata()).get(INVOCATION_ID)
         if invocation_id:
             accept(str(invocation_id))
         async for _ in call:
             pass
+
+
+def _once() -> dict[str, str]:
+    """Make a key of a call's own: whoever calls again with it attaches, and does nothing twice."""
+    return {"idempotency-key": f"{uuid.uuid4()}"}
 
 
 def failure_of(error: grpc.aio.AioRpcError, address: str) -> CallFailed:

@@ -11,7 +11,7 @@ from grpc_health.v1._async import HealthServicer
 from hydra.v1 import deploy_pb2_grpc
 
 from service.database.engine import Database
-from service.errors import Transient
+from service.errors import FailedPrecondition, Transient
 from service.rpc.drain import Drain
 from service.rpc.ingress import Ingress
 from service.rpc.reflection import add_reflection
@@ -55,11 +55,13 @@ class RpcServer:
         add_reflection(self._server, (SERVICE, health.SERVICE_NAME))
 
     async def start(self) -> int:
-        """Listen and return the port. Raises OSError where the address is taken."""
+        """Listen and return the port. Raises FailedPrecondition where the address is taken."""
         try:
             port = self._server.add_insecure_port(self._options.listen)
         except RuntimeError as error:
-            raise OSError(f"gRPC cannot listen on {self._options.listen}: {error}") from None
+            raise FailedPrecondition(
+                f"gRPC cannot listen on {self._options.listen}: {error}", reason="ADDRESS_UNUSABLE"
+            ) from None
         await self._report()
         await self._server.start()
         self._watch = asyncio.create_task(self._keep_reporting(), name="grpc-health")
