@@ -164,12 +164,12 @@ async def test_a_call_made_too_early_is_not_remembered_as_failed(installation: I
     assert await installation.status(deployment_id) == "ready"
 
 
-@pytest.mark.parametrize("rpc", ["Rollback", "Promote", "ScaleDownIdlePreviewDeployments"])
-async def test_rpcs_that_this_release_lacks_say_so(installation: Installation, rpc: str) -> None:
-    request = getattr(deploy_pb2, f"{rpc}Request")()
+async def test_a_sweep_without_clickhouse_is_refused(installation: Installation) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await getattr(installation.stub, rpc)(request, timeout=10)
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        await installation.stub.ScaleDownIdlePreviewDeployments(
+            deploy_pb2.ScaleDownIdlePreviewDeploymentsRequest(), timeout=10
+        )
+    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 @pytest.mark.parametrize("service", ["", "hydra.v1.DeployService"])
