@@ -76,10 +76,11 @@ async def _latency(installation: BenchInstallation, plan: Plan) -> None:
     )
     rest = deploys[plan.count : -3]
     over_grpc = await measure("deploy, gRPC", plan.count, lambda number: installation.deploy(rest[number]))
+    back_and_forth = await measure("rollback, gRPC", plan.count, lambda _: installation.rollback())
     table = Table(title=f"one at a time, {plan.count} calls, instances already there ({plan.describe()})")
     for heading in ("", "p50 ms", "p99 ms", "p50 / floor"):
         table.add_column(heading, justify="left" if not heading else "right")
-    for figure in (floor, over_ingress, over_grpc):
+    for figure in (floor, over_ingress, over_grpc, back_and_forth):
         table.add_row(figure.name, f"{figure.p50:.1f}", f"{figure.p99:.1f}", f"{figure.p50 / floor.p50:.1f}")
     console.print(table)
     console.print(f"sequential durable waves of a deploy: {await installation.waves(deploys[0])}")

@@ -12,8 +12,9 @@ import aiohttp
 import grpc.aio
 from hydra.v1 import deploy_pb2, deploy_pb2_grpc
 from restate import VirtualObject
+from sqlalchemy import select
 
-from service.database import tables
+from service.database import apps, tables
 from service.dev.ports import free_port
 from service.dev.stack import LocalStack, StackOptions
 from service.dev.world import World, WorldSpec, create_deployment, seed
@@ -51,11 +52,12 @@ class BenchInstallation:
         self._http: aiohttp.ClientSession
         self._ingress: Ingress
         self._stub: Any
+        self._before = ""
 
     async def __aenter__(self) -> Self:
         await self._exit.enter_async_context(self._stack)
-        quota = {"quota_cpu_millicores": 2**31, "quota_memory_mib": 2**31}
-        self._world = await seed(self._stack.database, WorldSpec(**quota))
+        spec = WorldSpec(quota_cpu_millicores=2**31, quota_memory_mib=2**31)
+        self._world = await seed(self._stack.database, spec)
         endpoint = Endpoint([self._empty], "bench", {}, Address("127.0.0.1", port := free_port()))
         endpoint.start()
         self._exit.push_async_callback(endpoint.stop)
@@ -108,6 +110,26 @@ class BenchInstallation:
     async def deploy(self, deployment_id: str) -> None:
         source = deploy_pb2.DockerImage(image=IMAGE)
         await self._stub.Deploy(deploy_pb2.DeployRequest(deployment_id=deployment_id, docker_image=source))
+
+    async def rollback(self) -> None:
+        """Roll back to the deployment that was live before: the next call goes the other way."""
+        app = await self._stack.database.read(lambda conn: apps.find(conn, self._world.app.id))
+        live = str(app.current_deployment_id)
+        target = self._before or await self._predecessor(live)
+        self._before = live
+        request = deploy_pb2.RollbackRequest(source_deployment_id=live, target_deployment_id=target)
+        await self._stub.Rollback(request)
+
+    async def _predecessor(self, live: str) -> str:
+        rows = await self._stack.database.read(
+            lambda conn: conn.execute(
+                select(tables.deployments.c.id)
+                .where(tables.deployments.c.status == "ready", tables.deployments.c.id != live)
+                .order_by(tables.deployments.c.created_at.desc())
+                .limit(1)
+            )
+        )
+        return str(rows.scalar_one())
 
     async def waves(self, deployment_id: str) -> int:
         """Count the sequential durable waves of a deploy from its journal.
