@@ -31,6 +31,8 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
         _require(request.deployment_id, "deployment_id")
         if request.kind not in _KINDS:
             raise InvalidArgument("kind is unspecified or unknown: say why the traffic moves", field="kind")
+        if request.kind == routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK:
+            _require(request.source_deployment_id, "source_deployment_id")
         order = Order(
             request.operation_id,
             ctx.key(),

@@ -9,7 +9,7 @@ from hydra.v1 import routing_pb2
 
 from service.database import tables
 from service.dev.world import World
-from service.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.inside_caller import InsideCaller
 from tests.installation import Installation, deploy_request
 from tests.waiting import until
@@ -225,7 +225,7 @@ async def test_a_switch_needs_an_operation_that_deploys(installation: Installati
         ({"operation_id": ""}, InvalidArgument),
         ({"deployment_id": ""}, InvalidArgument),
         ({"kind": routing_pb2.TRAFFIC_SWITCH_KIND_UNSPECIFIED}, InvalidArgument),
-        ({"kind": routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK}, Unimplemented),
+        ({"kind": routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK}, InvalidArgument),
     ],
 )
 async def test_a_switch_that_says_too_little_is_refused(
