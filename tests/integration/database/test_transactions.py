@@ -233,13 +233,17 @@ async def test_the_lock_of_another_process_is_awaited(counting: Database, dsn: D
 
 async def test_at_most_25_connections(counting: Database) -> None:
     running = most = 0
+    full = asyncio.Event()
 
     async def work(conn: AsyncConnection) -> None:
         nonlocal running, most
         await conn.execute(text("SELECT 1"))
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.02)
+        if running == 25:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.02)  # for a 26th to show, if one could
         running -= 1
 
     await asyncio.gather(*(counting.read(work) for _ in range(100)))
