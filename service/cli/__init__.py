@@ -5,7 +5,21 @@ from io import TextIOWrapper
 
 import typer
 
-from service.cli import agent, demo, deploy, dev, migrate, seed, serve, status
+from service.cli import (
+    agent,
+    demo,
+    deploy,
+    dev,
+    history,
+    migrate,
+    operations,
+    promote,
+    rollback,
+    scale_down,
+    seed,
+    serve,
+    status,
+)
 from service.config import ConfigError
 from service.errors import HydraError
 
@@ -20,6 +34,11 @@ app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("deploy")(deploy.deploy)
 app.command("status")(status.status)
+app.command("rollback")(rollback.rollback)
+app.command("promote")(promote.promote)
+app.command("scale-down")(scale_down.scale_down)
+app.command("operations")(operations.operations)
+app.command("history")(history.history)
 app.command("seed")(seed.seed)
 app.command("agent")(agent.agent)
 app.command("demo")(demo.demo)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from service.cli import interrupt, report, terminal
 from service.cli.connection import connected
-from service.cli.options import Config, ConfigPath, settings_from
+from service.cli.options import Config, ConfigPath, Grpc, Project, Workspace, settings_from
 from service.cli.program import command_line
 from service.cli.rollout import CALLER, Rollout
 from service.config import Settings
@@ -47,11 +47,11 @@ def deploy(  # noqa: PLR0913 - one per option
         str, typer.Option(help="The image, such as registry.example.com/acme/shop:1.0.", show_default=False)
     ],
     config: Config = None,
-    project: Annotated[str, typer.Option(help="The project, where several have such an app.")] = "",
-    workspace: Annotated[str, typer.Option(help="The workspace, where several have such a project.")] = "",
+    project: Project = "",
+    workspace: Workspace = "",
     branch: Annotated[str, typer.Option(help="The git branch that the image was built from.")] = "",
     commit: Annotated[str, typer.Option(help="The git commit that the image was built from.")] = "",
-    grpc: Annotated[str, typer.Option(metavar="HOST:PORT", help="The gRPC server; grpc.listen without it.")] = "",
+    grpc: Grpc = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the deploy is accepted.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what `status --json` prints, at the end; the phases go to stderr.")
@@ -65,7 +65,8 @@ def deploy(  # noqa: PLR0913 - one per option
     settings = settings_from(config)
     validate_image(image)
     spec = DeploymentSpec(git_branch=branch or None, git_commit_sha=commit or None)
-    order = _Order(Wanted(app, env, project, workspace), image, spec, config, not no_wait, as_json)
+    wanted = Wanted(app=app, environment=env, project=project, workspace=workspace)
+    order = _Order(wanted, image, spec, config, not no_wait, as_json)
     interrupt.run(_deploy(settings, grpc or target_of(settings.grpc.listen), order))
 
 

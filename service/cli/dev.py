@@ -5,6 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -16,7 +17,8 @@ from service import log
 from service.cli import interrupt, terminal
 from service.cli.directions import directions
 from service.cli.log_tail import LogTail
-from service.cli.sandbox import FORGETFUL_GRACE, sandbox
+from service.cli.sandbox import FORGETFUL_GRACE, left_out, sandbox
+from service.dev.clickhouse import ENGINE_MISSING, has_engine
 from service.dev.process import ProcessFailed
 from service.dev.stack import PORTS_FILE, LocalStack, StackOptions
 from service.dev.world import create_deployment
@@ -52,9 +54,12 @@ async def _dev(console: Console, keep: Path | None) -> None:
 
 async def _stay_up(console: Console, keep: Path | None) -> None:
     with _folder(keep) as folder:
-        stack = LocalStack(folder, StackOptions() if keep else StackOptions(stop_grace=FORGETFUL_GRACE))
+        options = StackOptions(clickhouse=has_engine())
+        stack = LocalStack(folder, options if keep else replace(options, stop_grace=FORGETFUL_GRACE))
         tail = LogTail(stack.worker_log)
         async with sandbox(console, stack) as box:
+            if stack.clickhouse is None:
+                left_out(console, f"idle previews cannot be found: {ENGINE_MISSING}")
             prepared = await create_deployment(stack.database, *box.production)
             console.print(directions(box, prepared), soft_wrap=True)
             console.print(f"\nCtrl-C ends it all; {'the folder stays' if keep else 'nothing is kept'}.\n")

@@ -26,10 +26,15 @@ def _addresses(box: Sandbox) -> str:
         "Restate": f"{stack.restate.ingress_url} (ingress), {stack.restate.admin_url} (admin and its web page)",
         "health": f"{stack.health_url}/ready",
         "database": stack.dsn,
+        **(
+            {"ClickHouse": f"{stack.clickhouse.address} (its password is in the configuration)"}
+            if stack.clickhouse
+            else {}
+        ),
         "config": str(stack.config_file),
         "log": f"{stack.worker_log} (warnings show below), {stack.restate.log}",
     }
-    return "\n".join(f"  {name:<9} {value}" for name, value in named.items())
+    return "\n".join(f"  {name:<10} {value}" for name, value in named.items())
 
 
 def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
@@ -51,9 +56,24 @@ def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
         "Deploy through Restate, as the Go callers do:": [
             shlex.join(["curl", url, "-H", "content-type: application/json", "-d", request]),
         ],
+        f"Go back to {deployment_id} once it is ready and another one is live, see what that would do, make it last:": [
+            command_line("rollback", *config, "--to", deployment_id, "--dry-run"),
+            command_line("rollback", *config, "--to", deployment_id),
+            command_line("promote", *config, deployment_id),
+            command_line("history", *config, box.world.app.slug),
+        ],
+        **_sweep(box),
         "Look around:": [
+            command_line("operations", *config),
             shlex.join([*grpcurl, address, "list"]),
             shlex.join([*grpcurl, address, "describe", SERVICE]),
             shlex.join([*grpcurl, address, "grpc.health.v1.Health/Check"]),
         ],
     }
+
+
+def _sweep(box: Sandbox) -> dict[str, list[str]]:
+    if box.stack.clickhouse is None:
+        return {}
+    line = command_line("scale-down", "--config", box.stack.config_file, "--dry-run")
+    return {"See which previews are idle; without --dry-run they are put to standby:": [line]}

@@ -17,6 +17,11 @@ Config = Annotated[
     ConfigPath, typer.Option("--config", help="The configuration file; UNKEY_CONFIG or unkey.toml without it.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
+Grpc = Annotated[str, typer.Option(metavar="HOST:PORT", help="The gRPC server; grpc.listen without it.")]
+Project = Annotated[str, typer.Option(help="The project, where several have such an app.")]
+Workspace = Annotated[str, typer.Option(help="The workspace, where several have such a project.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would happen; change nothing.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many to show at most.")]
 
 
 def settings_from(path: ConfigPath) -> Settings:

@@ -56,7 +56,7 @@ def lines(progress: Progress, at_ms: int) -> list[Line]:
     described = []
     for phase in _PHASES:
         if run := runs.get(phase):
-            note = _regions_note(progress.regions) if phase is Step.DEPLOYING else ""
+            note = regions_note(progress.regions) if phase is Step.DEPLOYING else ""
             described.append(_line(run, at_ms, note))
         elif not over:
             described.append(Line(terminal.WAITING, phase))
@@ -121,7 +121,7 @@ def _line(run: StepRun, at_ms: int, note: str) -> Line:
     return Line(terminal.DONE, run.step, terminal.duration(run.duration_ms), note)
 
 
-def _regions_note(regions: tuple[RegionState, ...]) -> str:
+def regions_note(regions: tuple[RegionState, ...]) -> str:
     """Say how many replicas run, region by region where there are few."""
     said = [(region, region.instances.get(InstanceStatus.RUNNING, 0)) for region in regions]
     if len(regions) <= _REGIONS_NAMED:

@@ -32,7 +32,7 @@ def page(seen: Overview, at_ms: int) -> RenderableType:
 
 def urls(routes: tuple[RouteState, ...]) -> Table:
     """List the addresses that lead to a deployment, with what each of them follows."""
-    grid = _grid(2)
+    grid = terminal.grid(2)
     for route in routes:
         if route.points_here:
             grid.add_row(f"  https://{route.fqdn}", Text(route.sticky, "dim"))
@@ -71,7 +71,7 @@ def _heading(seen: Overview) -> Text:
 
 
 def _facts(seen: Overview) -> Table:
-    grid = _grid(2)
+    grid = terminal.grid(2)
     of = "/".join(slug or "?" for slug in (seen.workspace, seen.project, seen.app))
     grid.add_row("  app", f"{of}, {seen.environment or '?'}")
     grid.add_row("  image", seen.image or "not known yet")
@@ -86,7 +86,7 @@ def _facts(seen: Overview) -> Table:
 
 
 def _regions(regions: tuple[RegionState, ...]) -> Table:
-    grid = _grid(3)
+    grid = terminal.grid(3)
     for region in regions:
         wanted = (
             "stopped" if region.desired_status == "stopped" else terminal.counted(region.desired_replicas, "replica")
@@ -97,7 +97,7 @@ def _regions(regions: tuple[RegionState, ...]) -> Table:
 
 
 def _routes(routes: tuple[RouteState, ...]) -> Table:
-    grid = _grid(3)
+    grid = terminal.grid(3)
     for route in routes:
         leads = Text("here", "green") if route.points_here else Text(f"to {route.deployment_id}", "dim")
         grid.add_row(f"  https://{route.fqdn}", Text(route.sticky, "dim"), leads)
@@ -111,10 +111,3 @@ def _operation(record: OperationRecord) -> Iterator[RenderableType]:
         yield Text(f"  {record.message} [{record.reason}]", "red")
     for region, why in ((record.detail or {}).get("unhealthy_regions") or {}).items():
         yield Text(f"  went on without {region}: {why}", "yellow")
-
-
-def _grid(columns: int) -> Table:
-    grid = Table.grid(*[""] * columns, padding=(0, 3, 0, 0))
-    for column in grid.columns:
-        column.overflow = "fold"  # a name that is cut cannot be copied
-    return grid

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from service.cli import terminal
+from service.database.previews import PREVIEW
 from service.dev.agent import region_agents
 from service.dev.stack import LocalStack
 from service.dev.world import World, seed
@@ -38,18 +39,24 @@ class Sandbox:
         """The ids of the sample app and its production environment."""
         return self.world.app.id, self.world.app.environments[PRODUCTION]
 
+    @property
+    def preview(self) -> tuple[str, str]:
+        """The ids of the sample app and its preview environment."""
+        return self.world.app.id, self.world.app.environments[PREVIEW]
+
 
 @asynccontextmanager
 async def sandbox(console: Console, stack: LocalStack) -> AsyncIterator[Sandbox]:
     """Start a stack, seed it and let agents run, all for as long as the block lasts."""
     began_s = monotonic()
     async with AsyncExitStack() as exits:
-        with console.status("starting Restate, the database and the service"):
+        with console.status("starting Restate, the databases and the service"):
             await exits.enter_async_context(stack)
             world = await seed(stack.database)
             await exits.enter_async_context(region_agents(stack.database, world.regions.values()))
         box = Sandbox(stack, world)
-        done(console, f"Restate, SQLite and the service are up in {terminal.duration((monotonic() - began_s) * 1000)}")
+        parts = "Restate, SQLite, ClickHouse" if stack.clickhouse else "Restate, SQLite"
+        done(console, f"{parts} and the service are up in {terminal.duration((monotonic() - began_s) * 1000)}")
         done(console, f"sample app {box.path} is there, agents run in {', '.join(world.regions)}")
         yield box
 
@@ -57,3 +64,8 @@ async def sandbox(console: Console, stack: LocalStack) -> AsyncIterator[Sandbox]
 def done(console: Console, what: str) -> None:
     """Say that something is done."""
     console.print(Text(f"  {terminal.DONE} ", "green") + Text(what), soft_wrap=True)
+
+
+def left_out(console: Console, what: str) -> None:
+    """Say that something is not done, and why."""
+    console.print(Text(f"  {terminal.WAITING} {what}", "yellow"), soft_wrap=True)

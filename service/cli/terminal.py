@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.table import Table
 
 _WIDTH_OF_A_FILE = 160  # nothing is to be wrapped for a reader that is no terminal
 
@@ -37,3 +38,11 @@ def moment(unix_ms: int) -> str:
 def counted(count: int, noun: str) -> str:
     """Write a number of things: `1 region`, `3 regions`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def grid(columns: int) -> Table:
+    """Make a table without lines, whose cells are never cut."""
+    table = Table.grid(*[""] * columns, padding=(0, 3, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut cannot be copied
+    return table

@@ -75,3 +75,11 @@ async def annotate(conn: AsyncConnection, operation_id: str, facts: Mapping[str,
     await conn.execute(
         update(operations).where(operations.c.id == operation_id).values(detail={**(detail or {}), **facts})
     )
+
+
+async def tally(conn: AsyncConnection, operation_id: str, name: str, number: int) -> int:
+    """Add to a number in the operation's detail, in the transaction of what it counts, and return the sum."""
+    detail = await conn.scalar(select(operations.c.detail).where(operations.c.id == operation_id).with_for_update())
+    total = int((detail or {}).get(name, 0)) + number
+    await annotate(conn, operation_id, {name: total})
+    return total

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import versions
@@ -62,18 +62,53 @@ async def page(conn: AsyncConnection, after_pk: int, cutoff_ms: int) -> Page:
     return Page(rows[-1].pk if rows else None, candidates)
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """A preview that is ready and meant to run, but is not looked at: it is live, or was touched since the cutoff."""
+
+    app_id: str
+    deployment_id: str
+    is_live: bool
+    touched_at_ms: int
+
+
+async def passed_over(conn: AsyncConnection, after_pk: int, cursor: int, cutoff_ms: int) -> list[PassedOver]:
+    """Read what `page` left out of the page that ends at `cursor`, in its order. What does not run is no news."""
+    deployment = deployments.c
+    rows = await conn.execute(
+        select(
+            deployment.app_id,
+            deployment.id,
+            _is_live().label("is_live"),
+            func.coalesce(deployment.updated_at, deployment.created_at),
+        )
+        .join(environments, environments.c.id == deployment.environment_id)
+        .where(environments.c.slug == PREVIEW, environments.c.pk > after_pk, environments.c.pk <= cursor)
+        .where(_serving(), ~_idle_since(cutoff_ms))
+        .order_by(environments.c.pk, deployment.pk)
+    )
+    return [PassedOver(app_id, id_, bool(is_live), touched_at) for app_id, id_, is_live, touched_at in rows]
+
+
 def _idle_since(cutoff_ms: int) -> ColumnElement[bool]:
     """Say what can be idle: ready, meant to run, not live, and untouched since the cutoff (strictly before it)."""
+    return and_(
+        _serving(),
+        deployments.c.created_at < cutoff_ms,
+        or_(deployments.c.updated_at.is_(None), deployments.c.updated_at < cutoff_ms),
+        ~_is_live(),
+    )
+
+
+def _serving() -> ColumnElement[bool]:
+    return and_(deployments.c.status == Status.READY.value, deployments.c.desired_state == DesiredState.RUNNING.value)
+
+
+def _is_live() -> ColumnElement[bool]:
     live = select(apps.c.current_deployment_id).where(
         apps.c.id == deployments.c.app_id, apps.c.current_deployment_id == deployments.c.id
     )
-    return and_(
-        deployments.c.status == Status.READY.value,
-        deployments.c.desired_state == DesiredState.RUNNING.value,
-        deployments.c.created_at < cutoff_ms,
-        or_(deployments.c.updated_at.is_(None), deployments.c.updated_at < cutoff_ms),
-        ~live.exists(),
-    )
+    return live.exists()
 
 
 async def uncounted_regions(conn: AsyncConnection) -> list[str]:

@@ -16,17 +16,24 @@ from service.errors import FailedPrecondition
 
 KEY_VARIABLE = "HYDRA_CLICKHOUSE_KEY"  # not an argument: those are for everybody to see
 
+ENGINE_MISSING = (
+    "the engine of ClickHouse is not installed: run `make setup`, or `pip install 'hydra-deploy[embedded]'`"
+)
+
 _ENGINE = "chdb"
 _START_TIMEOUT = timedelta(seconds=60)  # a large library, read from the disk at its first use
 _PROBE_TIMEOUT = aiohttp.ClientTimeout(total=1)
 
 
+def has_engine(module: str = _ENGINE) -> bool:
+    """Tell whether the engine is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
 def require_engine(module: str = _ENGINE) -> None:
     """Raise FailedPrecondition where the engine is not installed."""
-    if importlib.util.find_spec(module) is None:
-        raise FailedPrecondition(
-            "the engine of ClickHouse is not installed: run `make setup`, or `pip install 'hydra-deploy[embedded]'`"
-        )
+    if not has_engine(module):
+        raise FailedPrecondition(ENGINE_MISSING)
 
 
 class ClickHouseServer:
@@ -47,6 +54,11 @@ class ClickHouseServer:
     def url(self) -> str:
         """What `clickhouse.url` takes; it holds the password."""
         return f"http://default:{self._password}@127.0.0.1:{self.port}/default"
+
+    @property
+    def address(self) -> str:
+        """Where it answers over HTTP."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -96,7 +108,7 @@ class ClickHouseServer:
         try:
             async with (
                 aiohttp.ClientSession(timeout=_PROBE_TIMEOUT) as session,
-                session.get(f"http://127.0.0.1:{self.port}/ping") as answer,
+                session.get(f"{self.address}/ping") as answer,
             ):
                 return answer.ok
         except (aiohttp.ClientError, TimeoutError):

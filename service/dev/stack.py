@@ -1,5 +1,6 @@
 """A whole installation on this machine: Restate, a database, the service, and an agent for every region."""
 
+import asyncio
 import json
 import os
 import sys
@@ -12,10 +13,13 @@ from typing import Self
 
 import aiohttp
 
+from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.tables import create_tables
 from service.config import Settings, load
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import migrate
+from service.dev.clickhouse import ClickHouseServer
 from service.dev.ports import free_ports
 from service.dev.process import Process
 from service.dev.restate import RestateOptions, RestatePorts, RestateServer
@@ -32,12 +36,13 @@ class StackOptions:
     """What may differ between stacks.
 
     `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
-    the configuration's `[deploy]` table, as TOML text. `serve` is the command that serves, without its options.
-    Within `stop_grace` it ends in order, or it is killed.
+    the configuration's `[deploy]` table, as TOML text. `clickhouse`: with a ClickHouse of its own. `serve` is the
+    command that serves, without its options. Within `stop_grace` it ends in order, or it is killed.
     """
 
     dsn: str = ""
     deploy: Mapping[str, str] = field(default_factory=dict)
+    clickhouse: bool = False
     restate: RestateOptions = field(default_factory=RestateOptions)
     serve: Sequence[str] = _SERVE
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +79,7 @@ class LocalStack:
         self.ports = StackPorts.of(folder)
         restate_ports = RestatePorts(self.ports.ingress, self.ports.admin, self.ports.node)
         self.restate = RestateServer(folder / "restate", ports=restate_ports, options=self.options.restate)
+        self.clickhouse = ClickHouseServer(folder / "clickhouse") if self.options.clickhouse else None
         self.config_file = folder / "hydra.toml"
         self.database: Database
         self._worker: Process | None = None
@@ -105,9 +111,10 @@ class LocalStack:
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ports.keep(self.folder)
+        self.config_file.touch(mode=0o600)  # it holds a password
         self.config_file.write_text(self._configuration())
         try:
-            await self._exit.enter_async_context(self.restate)
+            await self._start_servers()
             self.database = await Database.open(parse_dsn(self.dsn))
             self._exit.push_async_callback(self.database.close)
             await migrate(self.database)
@@ -120,6 +127,20 @@ class LocalStack:
 
     async def __aexit__(self, *_: object) -> None:
         await self._exit.aclose()
+
+    async def _start_servers(self) -> None:
+        """Start Restate and ClickHouse side by side. Raises what the first to fail raises."""
+        try:
+            async with asyncio.TaskGroup() as starting:
+                starting.create_task(self._exit.enter_async_context(self.restate))
+                if self.clickhouse is not None:
+                    starting.create_task(self._start_clickhouse(self.clickhouse))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _start_clickhouse(self, server: ClickHouseServer) -> None:
+        await self._exit.enter_async_context(server)
+        await create_tables(parse_clickhouse(server.url))
 
     async def start_worker(self, environ: Mapping[str, str] | None = None) -> None:
         """Start the service and wait until it is registered and ready."""
@@ -145,6 +166,7 @@ class LocalStack:
             return False
 
     def _configuration(self) -> str:
+        clickhouse = self.clickhouse.url if self.clickhouse else ""
         deploy = "\n".join(f"{key} = {value}" for key, value in self.options.deploy.items())
         return f"""
 default_domain = "hydra.localhost"
@@ -158,6 +180,9 @@ ingress_url = "{self.restate.ingress_url}"
 http_host = "127.0.0.1"
 http_port = {self.ports.http}
 register_as = "http://127.0.0.1:{self.ports.http}"
+
+[clickhouse]
+url = {_quoted(clickhouse)}
 
 [grpc]
 listen = "{self.grpc_address}"

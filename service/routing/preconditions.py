@@ -3,6 +3,8 @@
 Checked twice: before anything is done, so that a refusal costs nothing, and again under the app's lock.
 """
 
+from collections.abc import Collection
+
 from service.database.apps import App
 from service.database.deployments import Placed, Subject
 from service.domain.deployment import DesiredState, Status
@@ -39,6 +41,14 @@ def check_can_serve(target: Subject) -> None:
     if target.desired_state == DesiredState.ARCHIVED or not target.image:
         raise FailedPrecondition(
             f"the deployment {target.deployment_id!r} is archived or has no image: deploy it again", reason="ARCHIVED"
+        )
+
+
+def check_has_topology(deployment_id: str, regions: Collection[object]) -> None:
+    """Raise FailedPrecondition where the deployment has no region to be woken in."""
+    if not regions:
+        raise FailedPrecondition(
+            f"the deployment {deployment_id!r} has no region to run in: deploy it again", reason="NO_TOPOLOGY"
         )
 
 

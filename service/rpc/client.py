@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -21,9 +22,9 @@ from service.rpc.status import DETAILS_KEY
 _CHECK_SECONDS = 3.0
 _RECONNECTS = 60
 _RECONNECT_PAUSE_SECONDS = 1.0
-Accept = Callable[[str], None]
-
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+Accept = Callable[[str], None]
 
 
 def _ignore(_: str) -> None:
@@ -64,7 +65,7 @@ class DeployClient:
         # As a stream of one answer: the same on the wire, but the metadata that come before it can be read then.
         return self._channel.unary_stream(
             f"/{SERVICE}/{name}",
-            request_serializer=Message.SerializeToString,
+            request_serializer=methodcaller("SerializeToString"),
             response_deserializer=response.FromString,
         )
 
@@ -90,7 +91,9 @@ class DeployClient:
                 "NOT_SERVING",
             )
 
-    async def deploy(self, request: deploy_pb2.DeployRequest, mode: Mode = Mode.WAIT, accepted: Accept = _ignore) -> str:
+    async def deploy(
+        self, request: deploy_pb2.DeployRequest, mode: Mode = Mode.WAIT, accepted: Accept = _ignore
+    ) -> str:
         """Call Deploy and return the invocation's id; `accepted` gets it as soon as the deploy goes on without us.
 
         From then on a server that goes away is called again: that attaches to the same deploy. Raises CallFailed.

@@ -33,7 +33,7 @@ async def test_every_line_to_copy_works(tmp_path: Path) -> None:
         told = await running.wrote("Ctrl-C ends it all")
         lines = lines_to_copy(told)
         assert [shlex.split(line)[0] for line in lines].count("grpcurl") == 4
-        assert len(lines) == 7
+        assert len(lines) == 13
         for line in lines:
             if shutil.which(shlex.split(line)[0]):
                 code, out = await sh(line)

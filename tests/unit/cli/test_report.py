@@ -1,16 +1,13 @@
 import io
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from service.cli import report
 from service.database.overview import OperationRecord, Overview, RegionState, RouteState, StepRun
-
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "command-line.md"
+from tests.documentation import documented_keys
 
 OPERATION = OperationRecord(
     "inv_1", "deploy", "failed", "somebody", "REGIONS_UNHEALTHY", "1 of 3", {"regions": ["a"]}, 1000, 2500
@@ -68,7 +65,7 @@ def test_the_documentation_names_exactly_the_keys_of_the_document() -> None:
     for name in ("steps", "regions", "routes"):
         keys |= {f"{name}[].{key}" for key in document[name][0]}
     keys |= {f"operation.{key}" for key in document["operation"]}
-    assert set(re.findall(r"^\| `([\w.\[\]]+)` \|", DOCUMENTATION.read_text(), re.MULTILINE)) == keys
+    assert documented_keys("status --json") == keys
 
 
 @pytest.mark.parametrize(
