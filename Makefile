@@ -1,4 +1,4 @@
-.PHONY: help setup demo dev test check lint fmt types gen lock bench clean
+.PHONY: help setup demo dev test model check lint fmt types gen lock bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -14,6 +14,9 @@ dev: setup ## the same stack, staying up
 
 test: ## all tests
 	@scripts/setup --test && .venv/bin/pytest
+
+model: setup ## 300 random sequences against the model, for an hour or so
+	@HYDRA_TEST_FULL=1 .venv/bin/pytest tests/integration/model
 
 check: setup lint types ## everything CI checks before the tests
 	@.venv/bin/lint-imports && scripts/gen --check && scripts/buf

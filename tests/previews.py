@@ -9,7 +9,7 @@ from sqlalchemy import Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import tables
+from service.database import tables, versions
 from service.database.engine import Database
 from service.dev.world import World
 
@@ -54,10 +54,8 @@ async def insert_previews(database: Database, world: World, environments: int, e
     ids = [str(row["id"]) for row in rows[tables.deployments]]
 
     async def work(conn: AsyncConnection) -> None:
-        topology = tables.deployment_topology
-        highest = select(func.max(topology.c.version)).where(topology.c.region_id == region_id)
-        first = 1 + (await conn.scalar(highest) or 0)
-        rows[topology] = [
+        taken = await _take(conn, region_id, len(ids))
+        rows[tables.deployment_topology] = [
             {
                 "workspace_id": world.workspace_id,
                 "deployment_id": deployment_id,
@@ -67,7 +65,7 @@ async def insert_previews(database: Database, world: World, environments: int, e
                 "desired_status": "running",
                 "created_at": at_ms,
             }
-            for version, deployment_id in enumerate(ids, first)
+            for version, deployment_id in zip(taken, ids, strict=True)
         ]
         for table, of_it in rows.items():
             for some in _batches(of_it):
@@ -75,6 +73,18 @@ async def insert_previews(database: Database, world: World, environments: int, e
 
     await database.transact(work)
     return Previews([str(row["id"]) for row in rows[tables.environments]], ids)
+
+
+async def _take(conn: AsyncConnection, region_id: str, count: int) -> range:
+    """Take so many version numbers of the region; one that is not counted yet stays so."""
+    topology = tables.deployment_topology
+    if await versions.uncounted(conn, [region_id]):
+        highest = await conn.scalar(select(func.max(topology.c.version)).where(topology.c.region_id == region_id))
+        return range(1 + (highest or 0), 1 + (highest or 0) + count)
+    stamps = await versions.lock(conn, [region_id])
+    taken = [stamps.take(region_id) for _ in range(count)]
+    await stamps.save(conn)
+    return range(taken[0], taken[-1] + 1) if taken else range(0)
 
 
 def _deployment(owner: Row, name: str) -> Row:

@@ -116,10 +116,13 @@ async def rolled_back_from(conn: AsyncConnection, app: App) -> list[str]:
     return sources
 
 
+async def has_place(conn: AsyncConnection, app: App, deployment_id: str) -> bool:
+    """Tell whether a deployment is to go on running: it is live, or an open rollback came from it."""
+    return deployment_id in (app.current_deployment_id, *await rolled_back_from(conn, app))
+
+
 async def was_replaced(conn: AsyncConnection, app: App, deployment_id: str) -> bool:
-    """Tell whether a deployment is due to rest: it lost its place to another, and no open rollback holds it."""
-    if deployment_id in (app.current_deployment_id, *await rolled_back_from(conn, app)):
-        return False
+    """Tell whether a deployment ever lost its place to another."""
     query = select(switches.c.operation_id).where(
         switches.c.app_id == app.app_id,
         switches.c.previous_deployment_id == deployment_id,

@@ -6,7 +6,7 @@ from hydra.v1 import deploy_pb2, routing_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.contract import validate_promote
-from service.database import apps, deployments, operations, switches
+from service.database import apps, deployments, operations
 from service.database.operations import OperationKind
 from service.durable.binding import Handler
 from service.durable.journal import Journal
@@ -63,7 +63,6 @@ async def _check(journal: Journal, runtime: Runtime, target_id: str) -> Takeover
             target=target,
             kind=routing_pb2.TRAFFIC_SWITCH_KIND_PROMOTE,
             source_id=live_id,
-            was_replaced=await switches.was_replaced(conn, app, target.deployment_id),
         )
 
     return await journal.step("check promote", Takeover, lambda: runtime.database.transact(work))

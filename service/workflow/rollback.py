@@ -6,7 +6,7 @@ from hydra.v1 import deploy_pb2, routing_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.contract import validate_rollback
-from service.database import apps, deployments, operations, switches
+from service.database import apps, deployments, operations
 from service.database.operations import OperationKind
 from service.durable.binding import Handler
 from service.durable.journal import Journal
@@ -59,7 +59,6 @@ async def _check(journal: Journal, runtime: Runtime, request: deploy_pb2.Rollbac
             target=target,
             kind=routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK,
             source_id=source.deployment_id,
-            was_replaced=await switches.was_replaced(conn, app, target.deployment_id),
         )
 
     return await journal.step("check rollback", Takeover, lambda: runtime.database.transact(work))

@@ -1,6 +1,7 @@
 """ScaleDownIdlePreviewDeployments: previews without requests are put to rest (02 · 4)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -36,11 +37,14 @@ class Begun:
 
 @dataclass(frozen=True)
 class Swept:
-    """What became of a page of environments; `cursor` is None after the last. Small, whatever the page holds."""
+    """What became of a page of environments; `cursor` is None after the last. Small, whatever the page holds.
+
+    `left` counts the candidates that run on. Those that were stopped are counted where they are: a repeat
+    of the step no longer finds them.
+    """
 
     cursor: int | None
-    looked_at: int = 0
-    stopped: int = 0
+    left: int = 0
     failed: bool = False
 
 
@@ -74,8 +78,8 @@ async def _sweep(journal: Journal, runtime: Runtime) -> list[Swept]:
     pages: list[Swept] = []
     cursor: int | None = 0
     while cursor is not None:
-        after = cursor
-        swept = await journal.step("sweep page", Swept, lambda: _sweep_page(runtime, after, begun.cutoff_ms))  # noqa: B023 - awaited here
+        sweep = partial(_sweep_page, journal, runtime, cursor, begun.cutoff_ms)
+        swept = await journal.step("sweep page", Swept, sweep)
         pages.append(swept)
         cursor = swept.cursor
     return pages[:-1]
@@ -97,21 +101,25 @@ async def _begin(journal: Journal, runtime: Runtime) -> Begun:
     return await journal.step("begin sweep", Begun, attempt)
 
 
-async def _sweep_page(runtime: Runtime, after_pk: int, cutoff_ms: int) -> Swept:
+async def _sweep_page(journal: Journal, runtime: Runtime, after_pk: int, cutoff_ms: int) -> Swept:
     """Put the idle deployments of one page to rest: one database query, one ClickHouse query, short transactions."""
     page = await runtime.database.read(lambda conn: previews.page(conn, after_pk, cutoff_ms))
-    looked_at = len(page.candidates)
+    left = len(page.candidates)
     try:
         idle = await _without_requests(runtime, page.candidates, cutoff_ms)
     except Transient as error:
-        log.warning("page of previews skipped", after_pk=after_pk, candidates=looked_at, reason=error.reason)
-        return Swept(page.cursor, looked_at, failed=True)
-    stopped = 0
+        log.warning("page of previews skipped", after_pk=after_pk, candidates=left, reason=error.reason)
+        return Swept(page.cursor, left, failed=True)
+
+    async def stop(conn: AsyncConnection, some: list[Candidate]) -> int:
+        stopped = len(await previews.put_to_standby(conn, some, cutoff_ms, now_ms()))
+        await operations.tally(conn, journal.operation_id, "stopped", stopped)
+        return stopped
+
     for first in range(0, len(idle), _PER_TRANSACTION):
         some = idle[first : first + _PER_TRANSACTION]
-        work = lambda conn, some=some: previews.put_to_standby(conn, some, cutoff_ms, now_ms())  # noqa: E731 - as above
-        stopped += len(await runtime.database.transact(work))
-    return Swept(page.cursor, looked_at, stopped)
+        left -= await runtime.database.transact(partial(stop, some=some))
+    return Swept(page.cursor, left)
 
 
 async def _without_requests(runtime: Runtime, candidates: list[Candidate], cutoff_ms: int) -> list[Candidate]:
@@ -129,21 +137,19 @@ async def _without_requests(runtime: Runtime, candidates: list[Candidate], cutof
 
 
 async def _end(journal: Journal, runtime: Runtime, pages: list[Swept]) -> None:
-    """Record what was done. Raises Transient where every page failed: then nothing is known to be idle."""
-    failed = sum(page.failed for page in pages)
-    if pages and failed == len(pages):
+    """Record what was done. Raises Transient where ClickHouse told of no preview at all."""
+    unknown = sum(page.left for page in pages if page.failed)
+
+    async def work(conn: AsyncConnection) -> bool:
+        stopped = await operations.tally(conn, journal.operation_id, "stopped", 0)
+        looked_at = sum(page.left for page in pages) + stopped
+        failed_pages = sum(page.failed for page in pages)
+        detail = {"pages": len(pages), "failed_pages": failed_pages, "looked_at": looked_at}
+        await operations.annotate(conn, journal.operation_id, detail)
+        await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
+        return looked_at > unknown or not unknown
+
+    if not await journal.step("end sweep", bool, lambda: runtime.database.transact(work)):
         raise Transient(
             "no page of previews could be checked: ClickHouse cannot be reached", reason="CLICKHOUSE_UNAVAILABLE"
         )
-    detail = {
-        "pages": len(pages),
-        "failed_pages": failed,
-        "looked_at": sum(page.looked_at for page in pages),
-        "stopped": sum(page.stopped for page in pages),
-    }
-
-    async def work(conn: AsyncConnection) -> None:
-        await operations.annotate(conn, journal.operation_id, detail)
-        await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
-
-    await journal.step("end sweep", type(None), lambda: runtime.database.transact(work))

@@ -85,7 +85,7 @@ async def busy(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory)
     """Run an installation where a deploy may wait for long, so that a slow machine fails none."""
     options = StackOptions(
         dsn=await server.create_database() if server else "",
-        deploy={"health_timeout": '"10m"', "standby_delay": '"1s"'},
+        deploy={"health_timeout": '"8m"' if FULL else '"90s"', "standby_delay": '"1s"'},
         restate=RestateOptions(fsync=False),
     )
     async with Installation(LocalStack(tmp_path_factory.mktemp("busy"), options)) as running:
@@ -120,13 +120,14 @@ async def test_a_polling_reader_misses_no_row(busy: Installation) -> None:
         ends = await asyncio.gather(*deploys, return_exceptions=True)
         await until(lambda: settled(busy))
 
-    assert [id_ for id_, end in zip(all_of_them, ends, strict=True) if end is not None] == cancelled
     for reader in readers:
         assert reader.looks > 20
         for table in STAMPED:
             rows = await busy.rows(table, region_id=reader.region_id)
             missed = {row["version"] for row in rows} - reader.seen[table.name]
             assert not missed, f"{table.name} of {reader.region_id}"
+    # Agents that miss an order do not carry it out.
+    assert [id_ for id_, end in zip(all_of_them, ends, strict=True) if end is not None] == cancelled
     await assert_no_version_twice(busy)
 
 

@@ -55,6 +55,9 @@ class ClickHouseGate:
             return web.Response(status=503, text="not now")
         url = URL(f"http://127.0.0.1:{self._server.port}").join(request.rel_url)
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
-        async with self._http.request(request.method, url, data=body, headers=headers) as answer:
-            kept = {name: value for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION}
-            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+        try:
+            async with self._http.request(request.method, url, data=body, headers=headers) as answer:
+                kept = {name: value for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION}
+                return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+        except aiohttp.ClientError:
+            return web.Response(status=502, text="gone")

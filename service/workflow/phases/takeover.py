@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from hydra.v1 import routing_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.database import apps, switches
 from service.database.deployments import Subject
 from service.domain.deployment import DesiredState
 from service.durable.binding import Address, call
-from service.durable.journal import Journal
+from service.durable.journal import UNDO_BUDGET, Journal
 from service.workflow.compensation import Compensation
 from service.workflow.phases import finalize, readiness, wake
 from service.workflow.runtime import Runtime
@@ -16,15 +18,18 @@ from service.workflow.runtime import Runtime
 
 @dataclass(frozen=True)
 class Takeover:
-    """The deployment to get traffic, why, and from whom (rollback only).
-
-    `was_replaced`: it lost its place before and is due to rest, so that it must go back to that if this fails.
-    """
+    """The deployment to get traffic, why, and from whom (rollback only)."""
 
     target: Subject
     kind: int
     source_id: str = ""
-    was_replaced: bool = False
+
+
+@dataclass(frozen=True)
+class Rest:
+    """When a deployment is to rest; None for not at all."""
+
+    after: timedelta | None = None
 
 
 async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, undo: Compensation) -> list[str]:
@@ -33,7 +38,7 @@ async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, undo
     Its scheduled changes are forgotten first: from then on nothing puts it to rest behind our back.
     """
     target = takeover.target
-    undo.add("let the target rest again", lambda _: _rest_again(journal, runtime, takeover))
+    undo.add("let the target rest again", lambda _: _rest_again(journal, runtime, target))
     await finalize.clear_scheduled_changes(journal, target.deployment_id).response()
     awake = await wake.wake(journal, runtime, target)
     if not awake.healthy:
@@ -42,13 +47,24 @@ async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, undo
     return await switch(journal, takeover)
 
 
-async def _rest_again(journal: Journal, runtime: Runtime, takeover: Takeover) -> None:
-    """Put the target back to rest: at once if it was asleep before, later if it was due to rest."""
-    deployment_id = takeover.target.deployment_id
-    if takeover.target.desired_state == DesiredState.STANDBY:
-        finalize.schedule_standby(journal, [deployment_id], after=timedelta(0))
-    elif takeover.was_replaced:
-        finalize.schedule_standby(journal, [deployment_id], after=runtime.options.standby_delay)
+async def _rest_again(journal: Journal, runtime: Runtime, target: Subject) -> None:
+    """Put the target back to rest: at once if it was asleep before, later if it lost its place.
+
+    Decided from what holds now: what made this operation fail may have given the target its place, or taken it.
+    """
+
+    async def work(conn: AsyncConnection) -> Rest:
+        app = await apps.find(conn, target.app_id)
+        if await switches.has_place(conn, app, target.deployment_id):
+            return Rest()
+        if target.desired_state == DesiredState.STANDBY:
+            return Rest(timedelta(0))
+        replaced = await switches.was_replaced(conn, app, target.deployment_id)
+        return Rest(runtime.options.standby_delay if replaced else None)
+
+    rest = await journal.step("decide on rest", Rest, lambda: runtime.database.read(work), UNDO_BUDGET)
+    if rest.after is not None:
+        finalize.schedule_standby(journal, [target.deployment_id], after=rest.after)
 
 
 async def switch(journal: Journal, takeover: Takeover) -> list[str]:
