@@ -6,12 +6,12 @@ from hydra.v1 import deploy_pb2, routing_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.contract import validate_promote
-from service.database import apps, deployments, operations
+from service.database import operations
 from service.database.operations import OperationKind
 from service.durable.binding import Handler
 from service.durable.journal import Journal
 from service.errors import HydraError
-from service.routing.preconditions import check_can_serve, check_promotable
+from service.routing.admission import admit_promotion
 from service.workflow.compensation import Compensation, unwind
 from service.workflow.phases import finalize
 from service.workflow.phases.takeover import Takeover, switch, take_over
@@ -52,17 +52,10 @@ async def _check(journal: Journal, runtime: Runtime, target_id: str) -> Takeover
     """Refuse what cannot be done before anything is, and record the operation; the source is what is live now."""
 
     async def work(conn: AsyncConnection) -> Takeover:
-        target = await deployments.subject(conn, target_id)
-        app = await apps.find(conn, target.app_id)
-        check_can_serve(target)
-        check_promotable(app, await deployments.placed(conn, app.current_deployment_id), target)
-        live_id = app.current_deployment_id or ""
-        about = {**operations.subject_columns(target), "from_deployment_id": live_id}
+        admitted = await admit_promotion(conn, target_id)
+        live_id = admitted.app.current_deployment_id or ""
+        about = {**operations.subject_columns(admitted.target), "from_deployment_id": live_id}
         await begin(conn, journal, OperationKind.PROMOTE, about)
-        return Takeover(
-            target=target,
-            kind=routing_pb2.TRAFFIC_SWITCH_KIND_PROMOTE,
-            source_id=live_id,
-        )
+        return Takeover(admitted.target, routing_pb2.TRAFFIC_SWITCH_KIND_PROMOTE, live_id)
 
     return await journal.step("check promote", Takeover, lambda: runtime.database.transact(work))

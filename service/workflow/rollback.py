@@ -6,12 +6,12 @@ from hydra.v1 import deploy_pb2, routing_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.contract import validate_rollback
-from service.database import apps, deployments, operations
+from service.database import operations
 from service.database.operations import OperationKind
 from service.durable.binding import Handler
 from service.durable.journal import Journal
 from service.errors import HydraError
-from service.routing.preconditions import check_can_serve, check_same_place, check_source_is_live
+from service.routing.admission import admit_rollback
 from service.workflow.compensation import Compensation, unwind
 from service.workflow.phases.takeover import Takeover, take_over
 from service.workflow.record import begin, record_failure
@@ -47,18 +47,10 @@ async def _check(journal: Journal, runtime: Runtime, request: deploy_pb2.Rollbac
     """Refuse what cannot be done before anything is, and record the operation."""
 
     async def work(conn: AsyncConnection) -> Takeover:
-        source = await deployments.subject(conn, request.source_deployment_id)
-        target = await deployments.subject(conn, request.target_deployment_id)
-        check_same_place(source, target)
-        app = await apps.find(conn, target.app_id)
-        check_source_is_live(app, source.deployment_id)
-        check_can_serve(target)
-        about = {**operations.subject_columns(target), "from_deployment_id": source.deployment_id}
+        source_id = request.source_deployment_id
+        target = (await admit_rollback(conn, source_id, request.target_deployment_id)).target
+        about = {**operations.subject_columns(target), "from_deployment_id": source_id}
         await begin(conn, journal, OperationKind.ROLLBACK, about)
-        return Takeover(
-            target=target,
-            kind=routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK,
-            source_id=source.deployment_id,
-        )
+        return Takeover(target, routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK, source_id)
 
     return await journal.step("check rollback", Takeover, lambda: runtime.database.transact(work))
