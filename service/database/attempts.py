@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.database import deployments
 from service.database.tables import hydra_deployment_attempts as attempts
 from service.database.upsert import upsert
+from service.errors import FailedPrecondition
 
 
 class AttemptState(StrEnum):
@@ -53,6 +54,12 @@ async def holds(conn: AsyncConnection, deployment_id: str, operation_id: str) ->
     """Tell, under the claim's lock, whether the operation still is the newest to work on the deployment."""
     attempt = await newest(conn, deployment_id, lock=True)
     return attempt is not None and attempt.operation_id == operation_id
+
+
+async def require(conn: AsyncConnection, deployment_id: str, operation_id: str) -> None:
+    """Raise FailedPrecondition unless the operation holds the claim: a step of a dead attempt must write nothing."""
+    if not await holds(conn, deployment_id, operation_id):
+        raise FailedPrecondition("a newer attempt at this deployment has begun", reason="SUPERSEDED")
 
 
 async def end(conn: AsyncConnection, deployment_id: str, operation_id: str, state: AttemptState, now_ms: int) -> None:

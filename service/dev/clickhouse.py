@@ -42,10 +42,10 @@ class ClickHouseServer:
     It answers one question at a time. Its tables are `service.analytics.tables`' to create.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         require_engine()
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = folder / "clickhouse.log"
         self._password = secrets.token_hex(16)
         self._process: Process | None = None

@@ -20,7 +20,7 @@ from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import migrate
 from service.dev.clickhouse import ClickHouseServer
-from service.dev.ports import free_ports
+from service.dev.ports import free_port, free_ports
 from service.dev.process import Process
 from service.dev.restate import RestateOptions, RestatePorts, RestateServer
 from service.errors import FailedPrecondition
@@ -58,12 +58,13 @@ class StackPorts:
     node: int
     http: int
     grpc: int
+    clickhouse: int = field(default_factory=free_port)  # not in folders of before there was one
 
     @classmethod
     def of(cls, folder: Path) -> Self:
         """Return the ports that are kept in a folder, or free ones for a new folder."""
         kept = folder / PORTS_FILE
-        return cls(**json.loads(kept.read_text())) if kept.exists() else cls(*free_ports(5))
+        return cls(**json.loads(kept.read_text())) if kept.exists() else cls(*free_ports(6))
 
     def keep(self, folder: Path) -> None:
         (folder / PORTS_FILE).write_text(json.dumps(asdict(self)))
@@ -79,7 +80,9 @@ class LocalStack:
         self.ports = StackPorts.of(folder)
         restate_ports = RestatePorts(self.ports.ingress, self.ports.admin, self.ports.node)
         self.restate = RestateServer(folder / "restate", ports=restate_ports, options=self.options.restate)
-        self.clickhouse = ClickHouseServer(folder / "clickhouse") if self.options.clickhouse else None
+        self.clickhouse = (
+            ClickHouseServer(folder / "clickhouse", self.ports.clickhouse) if self.options.clickhouse else None
+        )
         self.config_file = folder / "hydra.toml"
         self.database: Database
         self._worker: Process | None = None

@@ -102,6 +102,13 @@ class Gate:
         return tuple(region_id for region_id, watch in self._watches.items() if self._counts(watch))
 
     @property
+    def healthy_regions(self) -> tuple[str, ...]:
+        """The regions that were healthy at the last look, steadily or not, in the order given."""
+        return tuple(
+            region_id for region_id, watch in self._watches.items() if watch.last is not None and watch.last.healthy
+        )
+
+    @property
     def flapped_regions(self) -> tuple[str, ...]:
         """The regions that were seen to fall back, in the order given."""
         return tuple(region_id for region_id, watch in self._watches.items() if watch.flapped)

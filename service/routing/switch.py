@@ -88,8 +88,7 @@ async def switch(conn: AsyncConnection, order: Order, now_ms: int) -> Switched:
 async def _decide(conn: AsyncConnection, app: App, subject: Subject, order: Order) -> Decision:
     match order.kind:
         case Kind.DEPLOY:
-            if not await attempts.holds(conn, order.deployment_id, order.operation_id):
-                raise FailedPrecondition("a newer attempt at this deployment has begun", reason="SUPERSEDED")
+            await attempts.require(conn, order.deployment_id, order.operation_id)
             return await decisions.for_deploy(conn, app, subject)
         case Kind.ROLLBACK:
             return await decisions.for_rollback(conn, app, subject, order.source_id)

@@ -33,13 +33,14 @@ class GateTiming:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was seen last: `ready` when enough regions count, and a description by region id.
+    """What was seen last: `ready` when enough regions count, which look healthy, and a description by region id.
 
     The next wait for the same deployment is to be told `flapped_regions`: these have to hold still for longer.
     """
 
     ready: bool
     steady_regions: list[str]
+    healthy_regions: list[str]
     seen: dict[str, str]
     flapped_regions: list[str] = field(default_factory=list)
 
@@ -79,7 +80,13 @@ class HealthGate:
             await asyncio.wait([waiter.done], timeout=max(limit.total_seconds(), 0))
         finally:
             self._waiters.discard(waiter)
-        return Verdict(gate.ready, list(gate.steady_regions), gate.descriptions(), list(gate.flapped_regions))
+        return Verdict(
+            gate.ready,
+            list(gate.steady_regions),
+            list(gate.healthy_regions),
+            gate.descriptions(),
+            list(gate.flapped_regions),
+        )
 
     async def close(self) -> None:
         """Stop polling."""
@@ -92,11 +99,15 @@ class HealthGate:
             self._poller = asyncio.create_task(self._poll(), name="health-gate")
 
     async def _poll(self) -> None:
+        blind = False
         while self._waiters:
             try:
                 await self._tick()
+                blind = False
             except Transient as error:
-                log.warning("health gate cannot look", reason=error.reason)
+                if not blind:  # once per outage, not once per look
+                    log.warning("health gate cannot look", reason=error.reason)
+                blind = True
             except Exception:
                 log.exception("health gate failed to look")
             await asyncio.sleep(self._timing.poll.total_seconds())  # noqa: TID251 - the poller is not replayed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import operations, steps
+from service.database import attempts, operations, steps
 from service.database.deployments import Subject
 from service.domain.deployment import Step
 from service.domain.hostname import NameInput, draw_commit_suffix, names
@@ -40,6 +40,7 @@ async def reserve_names(
 
     async def work(conn: AsyncConnection) -> list[str]:
         now = now_ms()
+        await attempts.require(conn, subject.deployment_id, journal.operation_id)
         reserved = await reservation.reserve(conn, subject, wanted, seed, now)
         await steps.advance(conn, subject, [Step.NETWORK, Step.FINALIZING], now)
         if unhealthy:

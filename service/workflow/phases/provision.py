@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import deployments, operations, policies, sentinels, topologies, versions
+from service.database import attempts, deployments, operations, policies, sentinels, topologies, versions
 from service.database.deployments import Subject
 from service.database.versions import Stamps
 from service.domain import network_policy
@@ -70,6 +70,7 @@ class _Plan:
 
 
 async def _provision(conn: AsyncConnection, subject: Subject, plan: _Plan) -> Provisioned:
+    await attempts.require(conn, subject.deployment_id, plan.operation_id)
     settings = await topologies.regional_settings(conn, subject.app_id, subject.environment_id)
     targets = schedulable(settings)
     await _check_quota(conn, subject, targets, surge=plan.options.quota_surge)

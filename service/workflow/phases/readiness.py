@@ -34,26 +34,25 @@ async def await_healthy(
     required = required_regions(len(regions))
     flapped: list[str] = []
 
+    def seen_outside(verdict: Verdict, inside: list[str]) -> dict[str, str]:
+        return {regions[region_id]: seen for region_id, seen in verdict.seen.items() if region_id not in inside}
+
     async def look() -> tuple[Verdict, bool]:
         left = timedelta(milliseconds=provisioned.deadline_ms - now_ms())
         limit = max(min(left, _SLICE), _SHORTEST)
         verdict = await runtime.gate.wait(subject.deployment_id, sorted(regions), required, limit, flapped)
+        behind = seen_outside(verdict, verdict.healthy_regions)
+        if verdict.ready and behind:
+            log.warning("going on without regions", deployment=subject.deployment_id, regions=behind)
         return verdict, left <= _SLICE
 
     while True:
         verdict, expired = await journal.step("await healthy regions", tuple[Verdict, bool], look)
         flapped = verdict.flapped_regions
-        unhealthy = {
-            regions[region_id]: seen
-            for region_id, seen in verdict.seen.items()
-            if region_id not in verdict.steady_regions
-        }
         if verdict.ready:
-            if unhealthy:
-                log.warning("going on without regions", deployment=subject.deployment_id, regions=unhealthy)
-            return unhealthy
+            return seen_outside(verdict, verdict.healthy_regions)
         if expired:
-            raise _too_few(unhealthy, required, len(regions))
+            raise _too_few(seen_outside(verdict, verdict.steady_regions), required, len(regions))
 
 
 def _too_few(unhealthy: dict[str, str], required: int, total: int) -> RegionsUnhealthy:

@@ -9,7 +9,6 @@ from service.database.operations import OperationKind
 from service.domain.deployment import Step
 from service.domain.identifiers import dns_label
 from service.durable.journal import Journal
-from service.errors import FailedPrecondition
 from service.workflow import record
 from service.workflow.runtime import Runtime
 
@@ -24,12 +23,10 @@ async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subje
     """
     chance = journal.ctx.random()
     candidates = [dns_label(chance) for _ in range(_NAMESPACE_CANDIDATES)]
-    operation_id = journal.operation_id
 
     async def work(conn: AsyncConnection) -> Subject:
         now = now_ms()
-        if not await attempts.holds(conn, deployment_id, operation_id):
-            raise FailedPrecondition("a newer attempt at this deployment has begun", reason="SUPERSEDED")
+        await attempts.require(conn, deployment_id, journal.operation_id)
         subject = await deployments.subject(conn, deployment_id)
         if subject.k8s_namespace is None:
             await workspaces.give_namespace(conn, subject.workspace_id, candidates)

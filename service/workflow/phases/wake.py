@@ -12,6 +12,7 @@ from service.domain.deployment import DesiredState, TopologyStatus
 from service.domain.topology import required_regions
 from service.durable.journal import Journal
 from service.errors import FailedPrecondition
+from service.routing.preconditions import check_has_topology
 from service.workflow.counters import floors_of
 from service.workflow.phases.provision import Provisioned
 from service.workflow.runtime import Runtime
@@ -53,10 +54,7 @@ async def _wake(conn: AsyncConnection, runtime: Runtime, target: Subject, floors
     if current.desired_state == DesiredState.ARCHIVED:
         raise FailedPrecondition(f"the deployment {deployment_id!r} is archived: deploy it again", reason="ARCHIVED")
     existing = await topologies.existing(conn, deployment_id)
-    if not existing:
-        raise FailedPrecondition(
-            f"the deployment {deployment_id!r} has no region to run in: deploy it again", reason="NO_TOPOLOGY"
-        )
+    check_has_topology(deployment_id, existing)
     stopped = [region_id for region_id, row in existing.items() if row.desired_status == TopologyStatus.STOPPED]
     await versions.start_counters(conn, floors)
     names = await topologies.region_names(conn, existing)

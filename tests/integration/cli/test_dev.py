@@ -28,6 +28,7 @@ def lines_to_copy(told: str) -> list[str]:
     return [line for line in indented if line.split(" ")[0] in programs]
 
 
+@pytest.mark.timeout(300)  # a dozen programs, one after another
 async def test_every_line_to_copy_works(tmp_path: Path) -> None:
     async with hydra_running("dev", environ={"TMPDIR": str(tmp_path)}) as running:
         told = await running.wrote("Ctrl-C ends it all")

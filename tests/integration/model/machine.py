@@ -53,6 +53,7 @@ class AppMachine(RuleBasedStateMachine):
         self.begin(environment)
         self.do("finish", len(self.expected.deployments) - 1)
 
+    @precondition(lambda self: len(self.waiting()) < 2)
     @rule(environment=ENVIRONMENTS)
     def begin(self, environment: str) -> None:
         self.expected.begin(environment)
