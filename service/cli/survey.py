@@ -1,14 +1,14 @@
 """What a sweep of idle previews would do now: the fate of every preview that runs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from service.analytics.requests import RequestLog, Routed
+from service.analytics.requests import RequestLog
 from service.database import places, previews
 from service.database.engine import Database
 from service.database.previews import Candidate
+from service.workflow.scale_down import called_since
 
 
 class Fate(StrEnum):
@@ -43,25 +43,12 @@ async def survey(database: Database, requests: RequestLog, cutoff_ms: int) -> li
             return surveyed
         read = partial(previews.passed_over, after_pk=after_pk, cursor=page.cursor, cutoff_ms=cutoff_ms)
         passed = await database.read(read)
-        active = await _active(requests, page.candidates, cutoff_ms)
+        active = await called_since(requests, page.candidates, cutoff_ms)
         found = [(old.app_id, old.deployment_id, _fate(old, active)) for old in page.candidates]
         found += [(new.app_id, new.deployment_id, Fate.LIVE if new.is_live else Fate.RECENT) for new in passed]
         paths = await database.read(partial(places.paths, app_ids={app_id for app_id, _, _ in found}))
         surveyed += [Surveyed(deployment_id, paths.get(app_id, app_id), fate) for app_id, deployment_id, fate in found]
         after_pk = page.cursor
-
-
-async def _active(requests: RequestLog, candidates: Sequence[Candidate], since_ms: int) -> set[str]:
-    asked = [
-        Routed(
-            workspace_id=candidate.workspace_id,
-            project_id=candidate.project_id,
-            environment_id=candidate.environment_id,
-            deployment_id=candidate.deployment_id,
-        )
-        for candidate in candidates
-    ]
-    return await requests.active(asked, since_ms=since_ms)
 
 
 def _fate(candidate: Candidate, active: set[str]) -> Fate:

@@ -1,5 +1,6 @@
 """ScaleDownIdlePreviewDeployments: previews without requests are put to rest (02 · 4)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,7 +9,7 @@ import structlog
 from hydra.v1 import deploy_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.analytics.requests import Routed
+from service.analytics.requests import RequestLog, Routed
 from service.clock import now_ms
 from service.database import operations, previews, versions
 from service.database.operations import OperationKind, OperationState
@@ -106,10 +107,11 @@ async def _sweep_page(journal: Journal, runtime: Runtime, after_pk: int, cutoff_
     page = await runtime.database.read(lambda conn: previews.page(conn, after_pk, cutoff_ms))
     left = len(page.candidates)
     try:
-        idle = await _without_requests(runtime, page.candidates, cutoff_ms)
+        active = await called_since(runtime.requests, page.candidates, cutoff_ms)
     except Transient as error:
         log.warning("page of previews skipped", after_pk=after_pk, candidates=left, reason=error.reason)
         return Swept(page.cursor, left, failed=True)
+    idle = [candidate for candidate in page.candidates if candidate.deployment_id not in active]
 
     async def stop(conn: AsyncConnection, some: list[Candidate]) -> int:
         stopped = len(await previews.put_to_standby(conn, some, cutoff_ms, now_ms()))
@@ -122,7 +124,8 @@ async def _sweep_page(journal: Journal, runtime: Runtime, after_pk: int, cutoff_
     return Swept(page.cursor, left)
 
 
-async def _without_requests(runtime: Runtime, candidates: list[Candidate], cutoff_ms: int) -> list[Candidate]:
+async def called_since(requests: RequestLog, candidates: Sequence[Candidate], since_ms: int) -> set[str]:
+    """Return the ids of the candidates that had a request since then. Raises as `RequestLog.active`."""
     asked = [
         Routed(
             workspace_id=candidate.workspace_id,
@@ -132,8 +135,7 @@ async def _without_requests(runtime: Runtime, candidates: list[Candidate], cutof
         )
         for candidate in candidates
     ]
-    active = await runtime.requests.active(asked, since_ms=cutoff_ms)
-    return [candidate for candidate in candidates if candidate.deployment_id not in active]
+    return await requests.active(asked, since_ms=since_ms)
 
 
 async def _end(journal: Journal, runtime: Runtime, pages: list[Swept]) -> None:
