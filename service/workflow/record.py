@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import operations
+from service.database import deployments, operations
 from service.database.operations import OperationKind, OperationState
 from service.durable.journal import UNDO_BUDGET, Journal
 from service.errors import Cancelled, HydraError
@@ -26,7 +26,8 @@ async def end_failed(
 ) -> None:
     """End the operation as failed or cancelled, in the caller's transaction; one refused at once is recorded here."""
     state = OperationState.CANCELLED if isinstance(cause, Cancelled) else OperationState.FAILED
-    await begin(conn, journal, kind, about)
+    app_id = await deployments.app_of(conn, about["deployment_id"]) if "deployment_id" in about else None
+    await begin(conn, journal, kind, {"app_id": app_id, **about})
     await operations.end(conn, journal.operation_id, state, now_ms(), (cause.reason, cause.message))
 
 

@@ -154,7 +154,7 @@ async def test_targets_that_must_not_be_live_are_refused(installation: Installat
     for target in (preview, foreign, failed, archived, running, live):
         assert not await pending(installation, target)
     refusals = await installation.rows(tables.hydra_operations, kind="promote", state="failed", deployment_id=preview)
-    assert [row["reason"] for row in refusals] == ["OTHER_ENVIRONMENT"]
+    assert [(row["reason"], row["app_id"]) for row in refusals] == [("OTHER_ENVIRONMENT", world.app.id)]
 
 
 @pytest.mark.parametrize(
