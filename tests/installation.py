@@ -1,5 +1,6 @@
 """One running installation for the integration tests, and short ways to act on it and to look at it."""
 
+import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -29,7 +30,7 @@ _QUICKLY = timedelta(milliseconds=20)
 _TESTS = Path(__file__).parent
 IMAGE = "registry.example.com/acme/shop:1.0"
 QUICK = {
-    "health_timeout": '"3s"',
+    "health_timeout": '"45s"' if os.environ.get("HYDRA_TEST_FULL") else '"5s"',  # longer than a full mode's outage
     "health_poll": '"20ms"',
     "health_flap_steady": '"1s"',
     "standby_delay": '"1500ms"',

@@ -44,7 +44,11 @@ async def _promote(journal: Journal, runtime: Runtime, takeover: Takeover, undo:
     """Confirm the rollback to what is live already, or move the traffic."""
     if takeover.source_id == takeover.target.deployment_id:
         undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, takeover.target))
-        return await switch(journal, takeover)
+        superseded = await switch(journal, takeover)
+        # Another operation may have taken the target's place since the check, and scheduled it to rest, before this
+        # switch gave the place back.
+        await finalize.clear_scheduled_changes(journal, takeover.target.deployment_id).response()
+        return superseded
     return await take_over(journal, runtime, takeover, undo)
 
 

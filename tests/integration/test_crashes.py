@@ -137,7 +137,7 @@ class Outage:
             await self._server.stop()
             return
         path = self._installation.stack.dsn.removeprefix("sqlite:///")
-        self._locker = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._locker = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._locker.execute("BEGIN EXCLUSIVE")
 
     async def end(self) -> None:

@@ -304,6 +304,28 @@ async def test_a_second_rollback_keeps_both_sources_for_the_confirmation(install
     assert await desired(installation, a) == "running"
 
 
+async def test_a_confirmation_that_a_promote_overtakes_leaves_no_stop_on_what_is_live(
+    installation: Installation,
+) -> None:
+    """Found by the model: the confirmation had been checked when the other promote took the target's place."""
+    world, a, b = await two_deployed(installation)
+    await rollback(installation, b, a)
+    c = await installation.deployed(world)
+    async with installation.held("switch traffic.before") as reached:
+        first = asyncio.ensure_future(promote(installation, c))
+        while not reached.exists():
+            await asyncio.sleep(0.01)
+        second = asyncio.ensure_future(promote(installation, a))
+        while not await installation.rows(tables.hydra_operations, kind="promote", to_deployment_id=a):
+            await asyncio.sleep(0.01)
+    await asyncio.gather(first, second)
+
+    await assert_live(installation, world, a, rolled_back=False)
+    await rests(installation, c)
+    assert not await pending(installation, a)
+    assert await desired(installation, a) == "running"
+
+
 async def test_rolling_back_and_forth_leaves_the_live_one_alone(installation: Installation) -> None:
     world, a, b = await two_deployed(installation)
     await rollback(installation, b, a)
