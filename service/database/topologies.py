@@ -1,11 +1,12 @@
 """What is desired in each region: topologies, and the quota they count against."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.database import versions
 from service.database.deployments import Subject
 from service.database.tables import (
     app_regional_settings,
@@ -122,7 +123,7 @@ async def existing(conn: AsyncConnection, deployment_id: str) -> dict[str, Topol
 
 
 async def run(
-    conn: AsyncConnection, of: Subject, targets: Iterable[Target], versions: Mapping[str, int], now_ms: int
+    conn: AsyncConnection, of: Subject, targets: Iterable[Target], taken: Mapping[str, int], now_ms: int
 ) -> None:
     """Set the deployment running in the target regions; a row left by an earlier attempt is taken over."""
     rows = [
@@ -131,7 +132,7 @@ async def run(
             "deployment_id": of.deployment_id,
             "region_id": target.region_id,
             "desired_replicas": target.replicas,
-            "version": versions[target.region_id],
+            "version": taken[target.region_id],
             "desired_status": TopologyStatus.RUNNING.value,
             "created_at": now_ms,
             "updated_at": None,
@@ -144,12 +145,17 @@ async def run(
 
 
 async def set_status(
-    conn: AsyncConnection, deployment_id: str, status: TopologyStatus, versions: Mapping[str, int], now_ms: int
+    conn: AsyncConnection, deployment_id: str, status: TopologyStatus, region_ids: Collection[str], now_ms: int
 ) -> None:
-    """Set the desired status of the deployment's topologies in the regions of `versions`."""
-    for region_id, version in sorted(versions.items()):
+    """Set the desired status of the deployment's topologies in some regions, each under a new version.
+
+    Locks the regions' counters until the transaction ends; every region must have one.
+    """
+    stamps = await versions.lock(conn, region_ids)
+    for region_id in sorted(region_ids):
         await conn.execute(
             update(deployment_topology)
             .where(deployment_topology.c.deployment_id == deployment_id, deployment_topology.c.region_id == region_id)
-            .values(desired_status=status.value, version=version, updated_at=now_ms)
+            .values(desired_status=status.value, version=stamps.take(region_id), updated_at=now_ms)
         )
+    await stamps.save(conn)

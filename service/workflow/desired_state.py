@@ -116,10 +116,7 @@ async def _change(
     if uncounted := await versions.uncounted(conn, changed):
         return uncounted
     now = now_ms()
-    stamps = await versions.lock(conn, changed)
-    taken = {region_id: stamps.take(region_id) for region_id in changed}
-    await topologies.set_status(conn, deployment_id, wanted.topology_status, taken, now)
-    await stamps.save(conn)
+    await topologies.set_status(conn, deployment_id, wanted.topology_status, changed, now)
     await deployments.set_desired_state(conn, deployment_id, wanted.desired_state, now)
     about = {"app_id": app_id, "deployment_id": deployment_id, "detail": {"desired_state": wanted.desired_state.value}}
     await record.begin(conn, journal, OperationKind.DESIRED_STATE, about)

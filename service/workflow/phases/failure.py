@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, steps, topologies, versions
+from service.database import attempts, deployments, steps, topologies
 from service.database.attempts import AttemptState
 from service.database.operations import OperationKind
 from service.domain.deployment import DesiredState, TopologyStatus
@@ -40,10 +40,7 @@ async def stop_topologies(journal: Journal, runtime: Runtime, deployment_id: str
         ]
         if not running:
             return
-        stamps = await versions.lock(conn, running)
-        stopped = {region_id: stamps.take(region_id) for region_id in running}
-        await topologies.set_status(conn, deployment_id, TopologyStatus.STOPPED, stopped, now)
-        await stamps.save(conn)
+        await topologies.set_status(conn, deployment_id, TopologyStatus.STOPPED, running, now)
         await deployments.set_desired_state(conn, deployment_id, DesiredState.ARCHIVED, now)
 
     await _undo(journal, runtime, "stop topologies", deployment_id, work)

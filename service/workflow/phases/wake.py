@@ -63,10 +63,7 @@ async def _wake(conn: AsyncConnection, runtime: Runtime, target: Subject, floors
         return Awake(placed, uncounted=uncounted)
     if not stopped and current.desired_state == DesiredState.RUNNING:
         return Awake(placed, healthy=await _is_healthy(conn, deployment_id, len(existing)))
-    stamps = await versions.lock(conn, stopped)
-    taken = {region_id: stamps.take(region_id) for region_id in stopped}
-    await topologies.set_status(conn, deployment_id, TopologyStatus.RUNNING, taken, now)
-    await stamps.save(conn)
+    await topologies.set_status(conn, deployment_id, TopologyStatus.RUNNING, stopped, now)
     await deployments.set_desired_state(conn, deployment_id, DesiredState.RUNNING, now)
     return Awake(placed, woken=True)
 
