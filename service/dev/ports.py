@@ -8,6 +8,14 @@ import socket
 _RANGE = range(20000, 32000)
 _ATTEMPTS = 200
 _given: set[int] = set()
+_share = _RANGE
+
+
+def keep_to(number: int, of: int) -> None:
+    """Give only ports of share `number`, from 0, of `of`: for processes that start servers at the same time."""
+    global _share  # noqa: PLW0603 - the ports are the machine's, so there is one share for all of the process
+    size = len(_RANGE) // of
+    _share = _RANGE[number * size : (number + 1) * size]
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -32,7 +40,7 @@ def free_port() -> int:
 def _bind_any() -> socket.socket:
     """Bind a socket to a random port; it listens to nothing and leaves no trace when it is closed."""
     failure = OSError("no free port")
-    fresh = [port for port in _RANGE if port not in _given]
+    fresh = [port for port in _share if port not in _given]
     for port in random.SystemRandom().sample(fresh, min(_ATTEMPTS, len(fresh))):
         taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:

@@ -47,8 +47,10 @@ async def pending(installation: Installation, deployment_id: str) -> bool:
 
 
 async def rests(installation: Installation, deployment_id: str) -> None:
-    """Wait until the deployment is at rest."""
+    """Wait until the deployment is at rest, and the agents have seen to it."""
     while (await installation.row(tables.deployments, id=deployment_id))["desired_state"] != "standby":
+        await asyncio.sleep(0.02)
+    while await installation.rows(tables.instances, deployment_id=deployment_id):
         await asyncio.sleep(0.02)
 
 

@@ -175,7 +175,8 @@ async def test_cancelling_at_whatever_point(counting: Database, times: int) -> N
             with suppress(asyncio.CancelledError):
                 await task
             before = await value(counting)
-            assert await counting.transact(increment, bound=SECOND) == before + 1
+            # Cancelled in the middle of its COMMIT, the first may still be counted after the second look.
+            assert await counting.transact(increment, bound=SECOND) - before in (1, 2)
     finally:
         gc.enable()
 
