@@ -1,0 +1,40 @@
+"""What GitHub answers, and how fields are read from it: a field that is not there is an outage, not a crash."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from service.github.refusals import unusable
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status below 500 and the parsed JSON beside it, which may hold a token; None where there was none."""
+
+    status: int
+    body: Any = field(repr=False)
+
+
+def text(body: Any, *path: str) -> str:
+    """Return the string at `path`, which may be empty. Raises Transient where there is none."""
+    found = find(body, *path)
+    if not isinstance(found, str):
+        raise unusable()
+    # JSON can spell half a character, which no database takes.
+    return found.encode(errors="replace").decode()
+
+
+def moment_ms(body: Any, *path: str) -> int:
+    """Return the ISO 8601 time at `path` as Unix milliseconds. Raises Transient where there is none."""
+    try:
+        moment = datetime.fromisoformat(text(body, *path))
+    except ValueError:
+        raise unusable() from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def find(body: Any, *path: str) -> Any:
+    """Return what is at `path`, None where nothing is."""
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
