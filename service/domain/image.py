@@ -12,7 +12,8 @@ _HOST_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_HOST_PART}(?:\.{_HOST_PART})*|\[[0-9A-Fa-f:]+\])"
 _PATH_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = rf"(?:{_HOST}(?::[0-9]+)?/)?{_PATH_PART}(?:/{_PATH_PART})*"
-_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_TAG_LENGTH = 128
+_TAG = rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{_TAG_LENGTH - 1}}}"
 _ALGORITHM = r"[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*"
 _REFERENCE = re.compile(rf"{_NAME}(?::{_TAG})?(?:@(?P<algorithm>{_ALGORITHM}):(?P<digest>[0-9A-Fa-f]{{32,}}))?")
 _LOWER_HEX = re.compile(r"[0-9a-f]+")
@@ -64,3 +65,12 @@ def _shown(reference: str) -> str:
     # A URL pasted as a reference may carry user:password@; nothing in front of an @ is repeated.
     _, at, rest = reference.rpartition("@")
     return ascii(f"...@{rest}" if at else reference)
+
+
+def image_name(registry: str, builder_project: str, project_id: str, deployment_id: str) -> str:
+    """Name the image of a build: `<registry>/<builder's project>:<project>-<deployment>` (02 · 1.1).
+
+    A builder without projects of its own takes `builds`: our ids have capitals, which only the tag may have.
+    """
+    tag = f"{project_id}-{deployment_id}"[-_TAG_LENGTH:].lstrip("-.")
+    return f"{registry.rstrip('/')}/{builder_project or 'builds'}:{tag}"

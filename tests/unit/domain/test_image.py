@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.image import validate_image
+from service.domain.image import image_name, validate_image
 from service.errors import InvalidArgument
 
 SHA256 = "0123456789abcdef" * 4
@@ -110,3 +110,11 @@ def test_nothing_takes_long_to_refuse(reference: str) -> None:
     with pytest.raises(InvalidArgument):
         validate_image(reference)
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_built_image_is_named_after_its_project_and_deployment() -> None:
+    name = image_name("registry.example.com/team/", "dp1", "proj_AbC", "d_XyZ")
+
+    assert name == "registry.example.com/team/dp1:proj_AbC-d_XyZ"
+    validate_image(name)
+    validate_image(image_name("127.0.0.1:5000", "", "p" * 100, "d_1234567890123456789012345678901234567890"))
