@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 import aiohttp
-from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.external import ExternalData
 
-from service.analytics.client import connect
+from service.analytics.client import Connection, unavailable
 from service.analytics.dsn import ClickHouseDsn
 from service.errors import FailedPrecondition, Transient
 
@@ -26,13 +25,7 @@ FROM default.sentinel_requests_raw_v1
 WHERE (workspace_id, project_id, environment_id, deployment_id) IN asked AND time >= {since_ms:Int64}
 SETTINGS read_overflow_mode = 'throw', timeout_overflow_mode = 'throw', set_overflow_mode = 'throw'
 """
-# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-_REFUSALS = {
-    60: "ClickHouse has no table default.sentinel_requests_raw_v1",
-    81: "ClickHouse has no database of the name that clickhouse.url gives",
-    497: "ClickHouse refuses this user the table default.sentinel_requests_raw_v1",
-    516: "ClickHouse refuses the user or the password",
-}
+_TABLE = "default.sentinel_requests_raw_v1"
 
 
 class Routed(NamedTuple):
@@ -74,10 +67,8 @@ class ClickHouseRequests:
     """The log in a ClickHouse server. Connects at the first question, and again after an outage."""
 
     def __init__(self, dsn: ClickHouseDsn, answer_within: timedelta = ANSWER_WITHIN) -> None:
-        self._dsn = dsn
+        self._connection = Connection(dsn)
         self._answer_within = answer_within
-        self._client: AsyncClient | None = None
-        self._connecting = asyncio.Lock()
 
     async def active(self, deployments: Sequence[Routed], since_ms: int) -> set[str]:
         """Ask for all of them in one query, thousands too, and for no longer than `answer_within`."""
@@ -85,27 +76,19 @@ class ClickHouseRequests:
             return set()
         try:
             async with asyncio.timeout(self._answer_within.total_seconds()):
-                client = await self._connected()
+                client = await self._connection.client()
                 found = await client.query(
                     ACTIVE_QUERY, parameters={"since_ms": since_ms}, external_data=external_table(deployments)
                 )
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise _unavailable(error) from None
+            raise unavailable(error, _TABLE) from None
         if len(found.result_rows) != 1:
             raise Transient("ClickHouse gave no answer", reason="CLICKHOUSE_UNAVAILABLE")
         return set(found.result_rows[0][0])
 
     async def close(self) -> None:
         """Close the connections, once the questions that are under way have ended."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
-
-    async def _connected(self) -> AsyncClient:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await connect(self._dsn)
-            return self._client
+        await self._connection.close()
 
 
 def external_table(deployments: Sequence[Routed]) -> ExternalData:
@@ -113,13 +96,3 @@ def external_table(deployments: Sequence[Routed]) -> ExternalData:
     rows = "\n".join(json.dumps(routed) for routed in deployments)
     structure = [f"{column} String" for column in Routed._fields]
     return ExternalData(file_name="asked", data=rows.encode(), fmt="JSONCompactEachRow", structure=structure)
-
-
-def _unavailable(error: Exception) -> Transient:
-    """Return the error for callers. Neither its text nor its facts hold an address, a user or what the server said."""
-    if isinstance(error, TimeoutError):
-        return Transient("ClickHouse did not answer in time", reason="CLICKHOUSE_UNAVAILABLE")
-    code = error.code if isinstance(error, Error) else None
-    message = _REFUSALS.get(code or 0, "ClickHouse is not available at the moment")
-    facts = {} if code is None else {"code": str(code)}
-    return Transient(message, reason="CLICKHOUSE_UNAVAILABLE", **facts)

@@ -11,6 +11,7 @@ from service.cli import (
     deploy,
     dev,
     history,
+    logs,
     migrate,
     operations,
     promote,
@@ -34,6 +35,7 @@ app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("deploy")(deploy.deploy)
 app.command("status")(status.status)
+app.command("logs")(logs.logs)
 app.command("rollback")(rollback.rollback)
 app.command("promote")(promote.promote)
 app.command("scale-down")(scale_down.scale_down)

@@ -5,6 +5,7 @@ https://clickhouse.com/docs/interfaces/http. A request is a session of its own, 
 
 import asyncio
 import hmac
+import io
 import json
 import os
 import sys
@@ -106,7 +107,7 @@ async def _question(request: web.Request) -> Question:
     else:
         body = await request.read()
         if request.headers.get("Content-Encoding") == "lz4":  # the others are aiohttp's
-            body = lz4.frame.decompress(body)
+            body = lz4.frame.open(io.BytesIO(body)).read()  # of all frames: a large insert has several
     query = parameters.get("query", "").encode()
     return Question(
         statement=b"\n".join(part for part in (query, body) if part),

@@ -11,6 +11,7 @@ from service.dev.clickhouse import ClickHouseServer
 _OF_THE_CONNECTION = frozenset(
     {"Connection", "Content-Encoding", "Content-Length", "Date", "Server", "Transfer-Encoding"}
 )
+_OF_THE_REQUEST = frozenset({"Host", "Content-Length", "Transfer-Encoding"})
 
 
 class ClickHouseGate:
@@ -54,7 +55,7 @@ class ClickHouseGate:
         if self.shut or (self.refuse is not None and self.refuse in body):
             return web.Response(status=503, text="not now")
         url = URL(f"http://127.0.0.1:{self._server.port}").join(request.rel_url)
-        headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
+        headers = {name: value for name, value in request.headers.items() if name not in _OF_THE_REQUEST}
         try:
             async with self._http.request(request.method, url, data=body, headers=headers) as answer:
                 kept = {name: value for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION}
