@@ -1,19 +1,22 @@
-.PHONY: help setup demo dev test model check lint fmt types gen lock bench clean
+.PHONY: help setup buildkit demo dev test model check lint fmt types gen lock bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## make .venv and .tools, where they are out of date
 	@scripts/setup
 
-demo: setup ## one deploy on a stack of its own, shown as it happens
-	@.venv/bin/hydra-deploy demo
+buildkit: ## what builds from git run on, where it can be had: takes root, Go and some minutes
+	@scripts/setup --build
+
+demo: ## a stack of its own and what happens on it; the first time it also sets up what builds from git need
+	@scripts/setup --build && .venv/bin/hydra-deploy demo
 
 dev: setup ## the same stack, staying up
 	@.venv/bin/hydra-deploy dev
 
 test: ## all tests
-	@scripts/setup --test && .venv/bin/pytest
+	@scripts/setup --test && .venv/bin/pytest --numprocesses=3 --dist=loadgroup
 
 model: setup ## 300 random sequences against the model, for an hour or so
 	@HYDRA_TEST_FULL=1 .venv/bin/pytest tests/integration/model
