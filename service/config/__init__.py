@@ -5,8 +5,8 @@ lists the keys.
 """
 
 from service.config.faults import ConfigError
-from service.config.load import load, parse
-from service.config.own import DeploySettings, GrpcSettings, LogSettings, ServicesSettings
+from service.config.load import load, parse, read_file
+from service.config.own import BuildSettings, DeploySettings, GrpcSettings, LogSettings, ServicesSettings
 from service.config.reference import (
     ClickhouseSettings,
     DatabaseSettings,
@@ -18,6 +18,7 @@ from service.config.reference import (
 from service.config.settings import Settings
 
 __all__ = [
+    "BuildSettings",
     "ClickhouseSettings",
     "ConfigError",
     "DatabaseSettings",
@@ -32,4 +33,5 @@ __all__ = [
     "Settings",
     "load",
     "parse",
+    "read_file",
 ]

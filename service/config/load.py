@@ -29,6 +29,14 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     return parse(text, environ, str(file))
 
 
+def read_file(path: str, key: str) -> bytes:
+    """Read a file that a key names. Raises ConfigError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(path, [(key, f"names a file that cannot be read: {error.strerror}")]) from None
+
+
 def parse(text: str, environ: Mapping[str, str], source: str = "text") -> Settings:
     """Turn TOML text into Settings, `source` naming it in the faults. Raises ConfigError."""
     try:

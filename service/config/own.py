@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.config.table import OwnTable
-from service.config.values import ListenAddress, duration
+from service.config.values import BuilderAddress, ListenAddress, duration
 
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,6 +36,21 @@ class DeploySettings(OwnTable):
     step_timeout: Annotated[timedelta, duration(_SECOND, _HOUR)] = 10 * 60 * _SECOND
     quota_surge: bool = True
     idle_time: Annotated[timedelta, duration(_SECOND, 30 * 24 * _HOUR)] = 6 * _HOUR
+
+
+class BuildSettings(OwnTable):
+    """How images are built from git. The registry they go to is `[registry]`, Depot is `[depot]`."""
+
+    address: BuilderAddress = ""
+    fork_address: BuilderAddress = ""
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_server_name: str = ""
+    registry_insecure: bool = False
+    timeout: Annotated[timedelta, duration(_SECOND, 24 * _HOUR)] = 30 * 60 * _SECOND
+    tries: int = Field(default=3, ge=1, le=20)
+    lease: Annotated[timedelta, duration(_SECOND, 600 * _SECOND)] = 15 * _SECOND
 
 
 class ServicesSettings(OwnTable):

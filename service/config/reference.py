@@ -83,11 +83,15 @@ class ClickhouseSettings(ReferenceTable):
 
 
 class GithubSettings(ReferenceTable):
-    """The GitHub App."""
+    """The GitHub App, and where GitHub is: the addresses differ for GitHub Enterprise."""
+
+    ours: ClassVar[frozenset[str]] = frozenset({"api_url", "clone_url"})
 
     app_id: int = Field(default=0, ge=0, lt=2**63)
     private_key_pem: SecretStr = _EMPTY
     allow_unauthenticated_deployments: bool = False
+    api_url: HttpUrl = "https://api.github.com"
+    clone_url: HttpUrl = "https://github.com"
 
 
 class HeartbeatSettings(ReferenceTable):

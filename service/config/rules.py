@@ -16,9 +16,13 @@ def cross_field(tree: dict[str, object]) -> Iterator[PathFault]:
     The reference's rules for parts that we do not have (ACME) are left out: `reference` says why.
     """
     if _filled(tree, ("registry", "password")):
-        for path in (("depot", "api_url"), ("registry", "url"), ("registry", "username")):
+        needed = [("registry", "url"), ("registry", "username")]
+        if not _filled(tree, ("build", "address")):  # with one, the password is the registry's alone
+            needed.append(("depot", "api_url"))
+        for path in needed:
             if not _filled(tree, path):
                 yield path, "is required because registry.password is set"
+    yield from _build(tree)
     wait = _duration(tree, "health_timeout")
     for key in ("health_poll", "health_steady"):
         pause = _duration(tree, key)
@@ -27,6 +31,28 @@ def cross_field(tree: dict[str, object]) -> Iterator[PathFault]:
     dialects = {_dialect(tree, key) for key in ("primary", "readonly_replica")} - {None}
     if len(dialects) > 1:
         yield ("database", "readonly_replica"), "must be the same kind of database as database.primary"
+
+
+def _build(tree: dict[str, object]) -> Iterator[PathFault]:
+    """Yield what a BuildKit of the operator's own needs besides its address."""
+    tls = [("build", name) for name in ("tls_ca_file", "tls_cert_file", "tls_key_file")]
+    given = [path for path in tls if _filled(tree, path)]
+    for path in tls:
+        if given and path not in given:
+            yield path, "is required because build.tls_* is set: TLS needs a CA, a certificate and its key"
+    if _filled(tree, ("build", "address")):
+        if not _filled(tree, ("registry", "url")):
+            yield ("registry", "url"), "is required because build.address is set: images are pushed there"
+        if given and not str(_value(tree, ("build", "address"))).startswith("tcp://"):
+            yield ("build", "address"), "must be tcp://host:port where build.tls_* is set"
+    if _filled(tree, ("build", "fork_address")):
+        if not _filled(tree, ("build", "address")):
+            yield ("build", "fork_address"), "is of no use without build.address"
+        elif _value(tree, ("build", "fork_address")) == _value(tree, ("build", "address")):
+            yield (
+                ("build", "fork_address"),
+                "must be another BuildKit than build.address: the cache is what is kept apart",
+            )
 
 
 def _value(tree: dict[str, object], path: Path) -> object:

@@ -121,6 +121,13 @@ def _clickhouse(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _builder_address(text: str) -> str:
+    if text and not re.fullmatch(r"(unix|docker)://(/[^\s]+)|tcp://[^\s/@:]+:\d{1,5}", text, re.ASCII):
+        raise ValueError("must be unix:///path, tcp://host:port or docker:///path/to/docker.sock")
+    return text
+
+
+BuilderAddress = Annotated[str, AfterValidator(_builder_address)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]

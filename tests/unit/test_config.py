@@ -191,6 +191,8 @@ NO_PAUSE = "must be a duration in quotes, such as"
         ("grpc.tls_cert", '"x"', "is unknown"),
         ("grcp.listen", '"x"', "is unknown; did you mean grpc?"),
         ("restate.ingres_url", '"http://restate:8080"', "is unknown; did you mean ingress_url?"),
+        ("build.tries", "0", "must be greater than or equal to 1 (got 0)"),
+        ("build.timeout", '"0s"', "must lie between 1s and 24h (got 0s)"),
         ("deploy.health_poll", '"soon"', "is not a duration such as"),
         ("services.routing", '"yes"', "must be a valid boolean (got 'yes')"),
         ("log.level", '"loud"', "must be 'debug', 'info', 'warning' or 'error' (got 'loud')"),
@@ -228,6 +230,43 @@ def test_a_registry_password_requires_what_it_is_for(missing: str) -> None:
     text = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
 
     assert faults(text + DATABASE) == {missing: "is required because registry.password is set"}
+
+
+SOCKET = "unix:///run/buildkit.sock"
+BUILDER = {"build.address": SOCKET, "registry.url": "registry"}
+TLS = {"build.tls_ca_file": "ca.pem", "build.tls_cert_file": "cert.pem", "build.tls_key_file": "key.pem"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "words"),
+    [
+        ({"build.address": "/run/buildkit.sock"}, "build.address", "must be unix:///path, tcp://host:port or docker"),
+        ({"build.address": "tcp://host"}, "build.address", "must be unix:///path, tcp://host:port or docker"),
+        ({"registry.url": ""}, "registry.url", "is required because build.address is set"),
+        ({"build.fork_address": SOCKET}, "build.fork_address", "must be another BuildKit than build.address"),
+        (TLS, "build.address", "must be tcp://host:port where build.tls_* is set"),
+        (TLS | {"build.address": "tcp://h:1", "build.tls_key_file": ""}, "build.tls_key_file", "is required because"),
+    ],
+)
+def test_a_builder_of_ones_own_has_all_that_it_needs(changed: dict[str, str], key: str, words: str) -> None:
+    text = "".join(f'{name} = "{value}"\n' for name, value in (BUILDER | changed).items())
+    found = faults(text + DATABASE)
+
+    assert found.keys() == {key}
+    assert found[key].startswith(words)
+
+
+def test_a_fork_builder_alone_is_of_no_use() -> None:
+    assert faults(f'build.fork_address = "{SOCKET}"\n{DATABASE}') == {
+        "build.fork_address": "is of no use without build.address"
+    }
+
+
+def test_with_a_builder_of_ones_own_the_registrys_password_is_not_depots() -> None:
+    keys = BUILDER | {"registry.username": "user", "registry.password": "s3cr3t"}
+    read = parse("".join(f'{name} = "{value}"\n' for name, value in keys.items()) + DATABASE, {})
+
+    assert read.build.address == SOCKET
 
 
 def test_the_replica_is_the_same_kind_of_database() -> None:

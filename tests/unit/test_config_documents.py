@@ -16,7 +16,10 @@ EXAMPLE = ROOT / "config" / "hydra.example.toml"
 PAGE = ROOT / "docs" / "configuration.md"
 
 KEYS = {".".join(path): field for path, field in leaves(Settings)}
-OURS = ("grpc.", "deploy.", "services.", "log.", "restate.ingress_url", "restate.http_host")
+OURS = (
+    *("grpc.", "deploy.", "build.", "services.", "log."),
+    *("restate.ingress_url", "restate.http_host", "github.api_url", "github.clone_url"),
+)
 
 
 def uncommented() -> str:
