@@ -43,9 +43,13 @@ class HandlerOptions:
     abort_timeout: timedelta = timedelta(minutes=15)
 
 
-def virtual_object(name: str, handlers: Mapping[str, Handler], *, public: bool = False) -> VirtualObject:
+_DEFAULT = HandlerOptions()
+
+
+def virtual_object(
+    name: str, handlers: Mapping[str, Handler], options: HandlerOptions = _DEFAULT, *, public: bool = False
+) -> VirtualObject:
     """Build the Restate object for proto service `name`, with one handler per entry (rpc name → function)."""
-    options = HandlerOptions()
     served = VirtualObject(
         name,
         ingress_private=not public,

@@ -1,0 +1,123 @@
+"""What the service stands on, opened as the settings say and closed afterwards."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from service.analytics.builds import BuildRecorder, ClickHouseBuilds, NullBuilds
+from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.requests import ClickHouseRequests, NullRequests, RequestLog
+from service.build.builder import Builder, NullBuilder
+from service.build.buildkit import Address, Tls
+from service.build.depot import Depot
+from service.build.depot_builder import DepotBuilder
+from service.build.frontend import Site
+from service.build.own_builder import Daemons, OwnBuilder, OwnBuildKit
+from service.build.registry import RegistryAccess
+from service.config import Settings, read_file
+from service.database.dsn import parse as parse_dsn
+from service.database.engine import Database
+from service.github.repositories import GitHubSettings, NullGitHub, Repositories
+from service.github.repositories import open_github as open_repositories
+
+_LAST_ROWS_WITHIN = timedelta(seconds=5)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Connect to the primary database and close it afterwards. Raises Transient where it cannot be reached."""
+    database = await Database.open(parse_dsn(settings.database.primary.get_secret_value()))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_request_log(settings: Settings) -> AsyncIterator[RequestLog]:
+    """Open the log of requests that the configuration names; without one, one that cannot tell."""
+    url = settings.clickhouse.url.get_secret_value()
+    log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url)) if url else NullRequests()
+    try:
+        yield log_of_requests
+    finally:
+        await log_of_requests.close()
+
+
+@asynccontextmanager
+async def open_build_recorder(settings: Settings) -> AsyncIterator[BuildRecorder]:
+    """Open what keeps the steps and lines of builds; what is left at the end is written, if that is quick."""
+    url = settings.clickhouse.url.get_secret_value()
+    recorder: BuildRecorder = ClickHouseBuilds(parse_clickhouse(url)) if url else NullBuilds()
+    try:
+        yield recorder
+    finally:
+        await recorder.close(_LAST_ROWS_WITHIN)
+
+
+@asynccontextmanager
+async def open_github(settings: Settings) -> AsyncIterator[Repositories]:
+    """Open GitHub, as far as it is configured. Raises FailedPrecondition for a private key that is none."""
+    github = open_repositories(_github(settings)) if settings.github else NullGitHub()
+    try:
+        yield github
+    finally:
+        await github.close()
+
+
+def _github(settings: Settings) -> GitHubSettings:
+    given = settings.github
+    if given is None:
+        return GitHubSettings()
+    return GitHubSettings(
+        app_id=given.app_id,
+        private_key_pem=given.private_key_pem.get_secret_value(),
+        api_url=given.api_url,
+        allow_unauthenticated=given.allow_unauthenticated_deployments,
+    )
+
+
+@asynccontextmanager
+async def open_builder(settings: Settings, recorder: BuildRecorder) -> AsyncIterator[Builder]:
+    """Open the builder that is configured: a BuildKit of the operator's own, or Depot, or one that refuses."""
+    builder = _builder(settings, recorder)
+    try:
+        yield builder
+    finally:
+        await builder.close()
+
+
+def _builder(settings: Settings, recorder: BuildRecorder) -> Builder:
+    site = Site(clone_url=_clone_url(settings), platform=settings.build_platform)
+    registry = RegistryAccess(
+        url=settings.registry.url,
+        username=settings.registry.username,
+        password=settings.registry.password.get_secret_value(),
+        insecure=settings.build.registry_insecure,
+    )
+    if settings.build.address:
+        forks = _daemon(settings, settings.build.fork_address) if settings.build.fork_address else None
+        daemons = Daemons(_daemon(settings, settings.build.address), forks)
+        return OwnBuilder(daemons, site, registry, recorder)
+    if registry.password and settings.depot.api_url:
+        depot = Depot(settings.depot.api_url, registry.password)
+        return DepotBuilder(depot, settings.depot.project_region, site, registry, recorder)
+    return NullBuilder()
+
+
+def _clone_url(settings: Settings) -> str:
+    return settings.github.clone_url if settings.github else "https://github.com"
+
+
+def _daemon(settings: Settings, address: str) -> OwnBuildKit:
+    parsed = Address.parse(address)
+    build = settings.build
+    if not build.tls_ca_file:
+        return OwnBuildKit(parsed)
+    tls = Tls(
+        ca=read_file(build.tls_ca_file, "build.tls_ca_file"),
+        cert=read_file(build.tls_cert_file, "build.tls_cert_file"),
+        key=read_file(build.tls_key_file, "build.tls_key_file"),
+        server_name=build.tls_server_name or parsed.place.rpartition(":")[0],
+    )
+    return OwnBuildKit(parsed, tls)

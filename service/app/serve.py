@@ -1,0 +1,159 @@
+"""One process of the service: starts its parts in order, serves, drains and stops."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+
+import structlog
+from restate.server import install_shutdown_hook
+
+from service.app.adapters import (
+    open_build_recorder,
+    open_builder,
+    open_database,
+    open_github,
+    open_request_log,
+)
+from service.app.probes import Probes
+from service.app.services import handlers_of, objects_of, options_of
+from service.config import Settings
+from service.database.engine import Database
+from service.database.migrations import check_schema
+from service.durable.binding import Handler
+from service.durable.endpoint import Address, Endpoint
+from service.durable.journal import NullHook, StepHook
+from service.durable.registration import Registration
+from service.errors import FailedPrecondition, Transient
+from service.release import release_id
+from service.rpc.ingress import Ingress
+from service.rpc.server import RpcOptions, RpcServer
+from service.workflow.health_gate import GateTiming, HealthGate
+from service.workflow.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+
+class Role(StrEnum):
+    """What one process does."""
+
+    ALL = "all"
+    GRPC = "grpc"
+    WORKER = "worker"
+
+
+async def serve(settings: Settings, role: Role, hook: StepHook | None = None) -> None:
+    """Run until SIGTERM or SIGINT, then drain and stop.
+
+    Raises Transient without the database, FailedPrecondition without its tables or where an
+    address is taken.
+    """
+    if settings.ignored_keys:
+        log.warning("keys of the configuration that nothing here knows", keys=list(settings.ignored_keys))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Through the SDK: its ASGI app would otherwise replace our handler on the first request (05 · 3).
+        install_shutdown_hook(loop, stop.set, number)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings))
+        await _require_schema(database)
+        probes = Probes(database)
+        handlers: Mapping[str, Mapping[str, Handler]] = {}
+        if role is not Role.GRPC:
+            gate = await stack.enter_async_context(_health_gate(settings, database))
+            requests = await stack.enter_async_context(open_request_log(settings))
+            github = await stack.enter_async_context(open_github(settings))
+            recorder = await stack.enter_async_context(open_build_recorder(settings))
+            builder = await stack.enter_async_context(open_builder(settings, recorder))
+            runtime = Runtime(
+                database, gate, requests, github, builder, options=options_of(settings), hook=hook or NullHook()
+            )
+            handlers = handlers_of(settings, runtime)
+        endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))
+        if role is not Role.GRPC:
+            await stack.enter_async_context(_registered(settings, endpoint, probes))
+        if role is not Role.WORKER:
+            await stack.enter_async_context(_grpc(settings, database, probes))
+        await asyncio.wait(
+            [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(endpoint.ended())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        log.info("stopping")
+    if not stop.is_set():
+        raise Transient("the HTTP endpoint ended by itself", reason="ENDPOINT_ENDED")
+
+
+async def _require_schema(database: Database) -> None:
+    if faults := await check_schema(database):
+        raise FailedPrecondition(
+            "the database is not ready: " + "; ".join(faults) + ": run `hydra-deploy migrate`", reason="SCHEMA_MISSING"
+        )
+
+
+@asynccontextmanager
+async def _health_gate(settings: Settings, database: Database) -> AsyncIterator[HealthGate]:
+    gate = HealthGate(database, _gate_timing(settings))
+    try:
+        yield gate
+    finally:
+        await gate.close()
+
+
+@asynccontextmanager
+async def _endpoint(
+    settings: Settings, handlers: Mapping[str, Mapping[str, Handler]], probes: Probes
+) -> AsyncIterator[Endpoint]:
+    objects = objects_of(settings, handlers)
+    address = Address(settings.restate.http_host, settings.restate.http_port)
+    endpoint = Endpoint(objects, release_id(handlers), probes.by_name(), address)
+    endpoint.start()
+    log.info("HTTP is served", host=address.host, port=address.port, services=sorted(handlers))
+    try:
+        yield endpoint
+    finally:
+        await endpoint.stop()
+
+
+@asynccontextmanager
+async def _registered(settings: Settings, endpoint: Endpoint, probes: Probes) -> AsyncIterator[None]:
+    """Register in the background, for as long as it takes; until then the process is not ready."""
+    probes.registered = False
+    registering = asyncio.create_task(_register(settings, endpoint, probes), name="registration")
+    try:
+        yield
+    finally:
+        probes.registered = False
+        registering.cancel()
+
+
+async def _register(settings: Settings, endpoint: Endpoint, probes: Probes) -> None:
+    if settings.restate.register_as:
+        uri = settings.restate.register_as.rstrip("/") + endpoint.path
+        await Registration(settings.restate.admin_url, uri, settings.restate.api_key.get_secret_value()).register()
+    else:
+        log.warning("restate.register_as is empty: register this worker by hand", path=endpoint.path)
+    probes.registered = True
+
+
+@asynccontextmanager
+async def _grpc(settings: Settings, database: Database, probes: Probes) -> AsyncIterator[None]:
+    ingress = Ingress(settings.restate.ingress_url)
+    options = RpcOptions(
+        settings.grpc.listen, settings.grpc.max_message_bytes, drain_timeout=settings.grpc.drain_timeout
+    )
+    server = RpcServer(ingress, database, options)
+    try:
+        port = await server.start()
+        log.info("gRPC is served", listen=settings.grpc.listen, port=port)
+        probes.need(ingress.is_up)
+        yield
+    finally:
+        await server.stop()
+        await ingress.close()
+
+
+def _gate_timing(settings: Settings) -> GateTiming:
+    deploy = settings.deploy
+    return GateTiming(poll=deploy.health_poll, steady=deploy.health_steady, flap_steady=deploy.health_flap_steady)
