@@ -5,9 +5,11 @@ Both edges hold requests to it: the gRPC server, and the Restate handlers, which
 
 from hydra.v1 import deploy_pb2
 
+from service.domain.build import GitSource
+from service.domain.git import git_source
 from service.domain.image import validate_image
 from service.domain.request import validate_command, validate_deployment_id
-from service.errors import InvalidArgument, Unimplemented
+from service.errors import InvalidArgument
 
 
 def validate_rollback(request: deploy_pb2.RollbackRequest) -> None:
@@ -26,17 +28,20 @@ def validate_promote(request: deploy_pb2.PromoteRequest) -> None:
 
 
 def validate_deploy(request: deploy_pb2.DeployRequest) -> None:
-    """Check a Deploy request. Raises InvalidArgument naming the field, or Unimplemented for a git source."""
+    """Check a Deploy request. Raises InvalidArgument naming the field."""
     validate_deployment_id(request.deployment_id)
     validate_command(request.command)
     match request.WhichOneof("source"):
         case "docker_image":
             validate_image(request.docker_image.image)
         case "git":
-            raise Unimplemented(
-                "this release deploys ready images only: set docker_image", reason="GIT_SOURCE_UNSUPPORTED"
-            )
+            git_source_of(request)
         case _:
             raise InvalidArgument(
-                "the request has no source: set docker_image", field="source", reason="SOURCE_MISSING"
+                "the request has no source: set git or docker_image", field="source", reason="SOURCE_MISSING"
             )
+
+
+def git_source_of(request: deploy_pb2.DeployRequest) -> GitSource:
+    """Read the git source of a request that has one. Raises InvalidArgument naming the field."""
+    return git_source(request.git)

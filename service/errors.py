@@ -8,7 +8,6 @@ HydraError
 ├── BuildFailed          the user's repository does not build                 422
 ├── RegionsUnhealthy     too few regions became healthy in time               504
 ├── Cancelled            an operator cancelled it                             409
-├── Unimplemented        a part that this release does not have               501
 ├── Internal             ours to fix; says nothing of the inside              500
 └── Transient            a retry may cure it; never terminal by itself        503
 
@@ -61,6 +60,8 @@ class QuotaExceeded(HydraError):
 
 
 class BuildFailed(HydraError):
+    """The source does not become an image; its fact `cause`, where there is one, is finer than the reason."""
+
     status = "FAILED_PRECONDITION"
     http_code = 422
 
@@ -73,11 +74,6 @@ class RegionsUnhealthy(HydraError):
 class Cancelled(HydraError):
     status = "CANCELLED"
     http_code = 409
-
-
-class Unimplemented(HydraError):
-    status = "UNIMPLEMENTED"
-    http_code = 501
 
 
 class Internal(HydraError):

@@ -39,21 +39,25 @@ QUICK = {
 
 
 def stack_options(
-    folder: Path, dsn: str, deploy: Mapping[str, str] | None = None, clickhouse_url: str = ""
+    folder: Path,
+    dsn: str,
+    deploy: Mapping[str, str] | None = None,
+    clickhouse_url: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> StackOptions:
     """Say how a stack for tests differs from one for development: quick, with faults from the folder.
 
-    `deploy` overrides QUICK. Without a `clickhouse_url` nobody counts requests.
+    `deploy` overrides QUICK. Without a `clickhouse_url` nobody counts requests. `environ` is the worker's, on top.
     """
-    environ = {FAULTS: str(folder), "PYTHONPATH": str(_TESTS.parent)}
+    given = {FAULTS: str(folder), "PYTHONPATH": str(_TESTS.parent), **(environ or {})}
     if clickhouse_url:
-        environ["HYDRA_CLICKHOUSE__URL"] = clickhouse_url
+        given["HYDRA_CLICKHOUSE__URL"] = clickhouse_url
     return StackOptions(
         dsn=dsn,
         deploy={**QUICK, **(deploy or {})},
         restate=RestateOptions(fsync=False),
         serve=(sys.executable, str(_TESTS / "faulty_service.py")),
-        environ=environ,
+        environ=given,
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
 from service.database.engine import Database
-from service.database.tables import hydra_schema, ours, reference
+from service.database.tables import hydra_builds, hydra_schema, ours, reference
 from service.database.tables.types import Choice
 from service.errors import FailedPrecondition, Transient
 
@@ -38,9 +38,13 @@ def _first_tables(connection: Connection) -> None:
     ours.create_all(connection)
 
 
+def _builds(connection: Connection) -> None:
+    hydra_builds.create(connection, checkfirst=True)
+
+
 # Our schema, step by step. A step may meet its own work: a crash, or tables created after a later step was
 # written, which are as new as the code. A number is never used again.
-_STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _first_tables),)
+_STEPS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _first_tables), (2, _builds))
 
 
 async def migrate(db: Database) -> MigrationReport:

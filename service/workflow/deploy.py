@@ -1,16 +1,16 @@
-"""Deploy: from an image to live traffic (02 · 1)."""
+"""Deploy: from an image or a commit to live traffic (02 · 1)."""
 
 from typing import Any
 
 from hydra.v1 import deploy_pb2
 
 from service.contract import validate_deploy
-from service.database.deployments import Subject
 from service.durable.binding import Handler
 from service.durable.journal import Journal
 from service.errors import HydraError
 from service.workflow.compensation import Compensation, unwind
 from service.workflow.phases import build, claim, failure, finalize, network, provision, readiness, start
+from service.workflow.phases.build import Image
 from service.workflow.runtime import Runtime
 
 
@@ -41,17 +41,18 @@ async def _deploy(
     if not await claim.claim(journal, runtime, deployment_id):
         return []
     subject = await start.start(journal, runtime, deployment_id)
-    await build.take_image(journal, runtime, subject, request.docker_image.image)
-    return await _release(journal, runtime, subject, undo)
+    image = await build.resolve_image(journal, runtime, subject, request)
+    return await _release(journal, runtime, image, undo)
 
 
-async def _release(journal: Journal, runtime: Runtime, subject: Subject, undo: Compensation) -> list[str]:
+async def _release(journal: Journal, runtime: Runtime, image: Image, undo: Compensation) -> list[str]:
     """Run the image in its regions and give it its traffic."""
+    subject = image.subject
     undo.add("stop topologies", lambda _: failure.stop_topologies(journal, runtime, subject.deployment_id))
     provisioned = await provision.provision(journal, runtime, subject)
     unhealthy = await readiness.await_healthy(journal, runtime, subject, provisioned)
     cleared = finalize.clear_scheduled_changes(journal, subject.deployment_id)
-    await network.reserve_names(journal, runtime, subject, unhealthy)
+    await network.reserve_names(journal, runtime, image, unhealthy)
     await cleared.response()
     undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, subject))
     return await finalize.switch_traffic(journal, subject)

@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from service.analytics.requests import RequestLog
+from service.build.builder import Builder
 from service.database.engine import Database
 from service.durable.journal import Budget, Journal, NullHook, StepHook
+from service.github.repositories import Repositories
 from service.workflow.health_gate import HealthGate
 
 
@@ -21,6 +23,9 @@ class Options:
     step_timeout: timedelta
     quota_surge: bool
     idle_time: timedelta
+    build_timeout: timedelta
+    build_tries: int
+    build_lease: timedelta
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Runtime:
     database: Database
     gate: HealthGate
     requests: RequestLog
+    github: Repositories
+    builder: Builder
     options: Options
     hook: StepHook = field(default_factory=NullHook)
 

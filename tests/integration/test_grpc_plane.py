@@ -128,7 +128,7 @@ CASES = [
     (deploy_request("d_1", "bad image"), "INVALID_ARGUMENT", "docker_image.image"),
     (deploy_request("d_" + "1" * 300), "INVALID_ARGUMENT", "deployment_id"),
     (deploy_request("d_none"), "NOT_FOUND", None),
-    (deploy_pb2.DeployRequest(deployment_id="d_1", git=deploy_pb2.GitSource()), "UNIMPLEMENTED", None),
+    (deploy_pb2.DeployRequest(deployment_id="d_1", git=deploy_pb2.GitSource()), "INVALID_ARGUMENT", "git.repository"),
 ]
 
 

@@ -123,7 +123,22 @@ ERRORS = [
     ({"deploymentId": "d 1\n", "dockerImage": {"image": "a"}}, 400, "InvalidArgument", "deployment_id"),
     ({"deploymentId": 7, "dockerImage": {"image": "a"}}, 400, "InvalidArgument", "body"),
     ({"deploymentId": "d_none", "dockerImage": {"image": "a"}}, 404, "NotFound", None),
-    ({"deploymentId": "d_none", "git": {"repository": "o/r", "commitSha": "0" * 40}}, 501, "Unimplemented", None),
+    ({"deploymentId": "d_none", "git": {"repository": "o/r", "commitSha": "0" * 40}}, 404, "NotFound", None),
+    ({"deploymentId": "d_1", "git": {"repository": "o/r"}}, 400, "InvalidArgument", "git.commit_sha"),
+    ({"deploymentId": "d_1", "git": {"repository": "o/r#x", "branch": "m"}}, 400, "InvalidArgument", "git.repository"),
+    ({"deploymentId": "d_1", "git": {"repository": "o/r", "branch": "a..b"}}, 400, "InvalidArgument", "git.branch"),
+    (
+        {"deploymentId": "d_1", "git": {"repository": "o/r", "branch": "m", "contextPath": "../.."}},
+        400,
+        "InvalidArgument",
+        "git.context_path",
+    ),
+    (
+        {"deploymentId": "d_1", "git": {"repository": "o/r", "branch": "m", "dockerfilePath": "a b"}},
+        400,
+        "InvalidArgument",
+        "git.dockerfile_path",
+    ),
 ]
 
 

@@ -11,7 +11,6 @@ EXPECTED = {
     "BuildFailed": ("FAILED_PRECONDITION", 422),
     "RegionsUnhealthy": ("ABORTED", 504),
     "Cancelled": ("CANCELLED", 409),
-    "Unimplemented": ("UNIMPLEMENTED", 501),
     "Internal": ("INTERNAL", 500),
     "Transient": ("UNAVAILABLE", 503),
 }

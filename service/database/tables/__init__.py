@@ -11,6 +11,7 @@ from service.database.tables.cluster import (
 from service.database.tables.deployments import deployment_steps, deployments
 from service.database.tables.github import github_app_installations, github_repo_connections
 from service.database.tables.hydra import (
+    hydra_builds,
     hydra_deployment_attempts,
     hydra_operations,
     hydra_region_versions,
@@ -47,6 +48,7 @@ __all__ = [
     "github_app_installations",
     "github_repo_connections",
     "horizontal_autoscaling_policies",
+    "hydra_builds",
     "hydra_deployment_attempts",
     "hydra_operations",
     "hydra_region_versions",

@@ -53,6 +53,27 @@ hydra_deployment_attempts = table(
     ],
 )
 
+# The build of a deploy: who executes it, what it made. One per operation, however often it is begun again.
+hydra_builds = table(
+    ours,
+    "hydra_builds",
+    [
+        key("operation_id", OperationId),
+        required("deployment_id", String(128)),
+        required("state", Choice("running", "succeeded", "failed")),
+        required("executions", Integer()),
+        required("failures", Integer()),
+        required("lease_until", BigInteger()),
+        optional("build_id", String(128)),
+        optional("commit_sha", String(40)),
+        optional("image", String(256)),
+        optional("digest", String(128)),
+        required("started_at", BigInteger()),
+        optional("ended_at", BigInteger()),
+    ],
+    indexes={"deployment_idx": ["deployment_id"]},
+)
+
 # One row per operation that moved traffic, or was reverted before it could.
 hydra_traffic_switches = table(
     ours,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, steps, topologies
+from service.database import attempts, builds, deployments, steps, topologies
 from service.database.attempts import AttemptState
 from service.database.operations import OperationKind
 from service.domain.deployment import DesiredState, TopologyStatus
@@ -24,6 +24,7 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
         await record.end_failed(conn, journal, OperationKind.DEPLOY, {"deployment_id": deployment_id}, error)
         await steps.fail(conn, deployment_id, error.message, now)
         await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now)
+        await builds.abandon(conn, operation_id, now)
 
     await _undo(journal, runtime, "mark deployment failed", deployment_id, work)
 

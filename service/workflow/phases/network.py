@@ -6,22 +6,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
 from service.database import attempts, operations, steps
-from service.database.deployments import Subject
 from service.domain.deployment import Step
 from service.domain.hostname import NameInput, draw_commit_suffix, names
 from service.durable.journal import Journal
 from service.routing import reservation
+from service.workflow.phases.build import Image
 from service.workflow.runtime import Runtime
 
 
-async def reserve_names(
-    journal: Journal, runtime: Runtime, subject: Subject, unhealthy: Mapping[str, str]
-) -> list[str]:
+async def reserve_names(journal: Journal, runtime: Runtime, image: Image, unhealthy: Mapping[str, str]) -> list[str]:
     """Give the deployment its names and begin `finalizing`; returns the host names in the order of 02 · 1.6.
 
     New names point to this deployment; existing ones stay where they are until the switch. `unhealthy` is kept
     with the operation.
     """
+    subject = image.subject
+    commit_suffix = draw_commit_suffix(journal.ctx.random())
     wanted = names(
         NameInput(
             project_slug=subject.project_slug,
@@ -31,7 +31,7 @@ async def reserve_names(
             deployment_id=subject.deployment_id,
             apex=runtime.options.default_domain,
             commit_sha=subject.git_commit_sha,
-            commit_suffix=draw_commit_suffix(journal.ctx.random()),
+            commit_suffix=None if image.is_built else commit_suffix,
             branch=subject.git_branch,
             fork_repository_full_name=subject.fork_repository_full_name,
         )

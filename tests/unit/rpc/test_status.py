@@ -13,7 +13,6 @@ from service.errors import (
     QuotaExceeded,
     RegionsUnhealthy,
     Transient,
-    Unimplemented,
 )
 from service.rpc.status import code_of, details_of
 
@@ -29,7 +28,6 @@ CASES: list[tuple[HydraError, grpc.StatusCode, type | None]] = [
     (QuotaExceeded("m"), grpc.StatusCode.RESOURCE_EXHAUSTED, None),
     (RegionsUnhealthy("m"), grpc.StatusCode.ABORTED, None),
     (Cancelled("m"), grpc.StatusCode.CANCELLED, None),
-    (Unimplemented("m"), grpc.StatusCode.UNIMPLEMENTED, None),
     (Internal("m"), grpc.StatusCode.INTERNAL, None),
     (Transient("m"), grpc.StatusCode.UNAVAILABLE, error_details_pb2.RetryInfo),
 ]
