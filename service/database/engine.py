@@ -107,15 +107,38 @@ async def _retried(attempt: Callable[[], Awaitable[T]], bound: timedelta) -> T:
         async with asyncio.timeout(bound.total_seconds()):
             for wait_s in _RETRY_WAITS_S:
                 try:
-                    return await attempt()
+                    return await _cancellable(attempt)
                 except Exception as error:
                     if not is_transient(error):
                         raise
                 await asyncio.sleep(wait_s)
-            return await attempt()
+            return await _cancellable(attempt)
     except Exception as error:
         if not is_transient(error):
             raise
         failure = unavailable(error)
     # Outside of the handler, so that the cause, which may quote SQL and addresses, is not chained to it.
     raise failure
+
+
+async def _cancellable(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await an attempt, and let a cancellation through that was lost on its way through the driver.
+
+    One is answered with an error that looks like a lost connection, another is forgotten while a connection goes
+    back to the pool: a task that was told to end would go on.
+    """
+    before = _cancellations()
+    try:
+        result = await attempt()
+    except Exception:
+        if _cancellations() > before:
+            raise asyncio.CancelledError from None
+        raise
+    if _cancellations() > before:
+        raise asyncio.CancelledError
+    return result
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0

@@ -262,3 +262,22 @@ async def test_a_statement_that_is_wrong_is_no_trouble_that_passes(database: Dat
 
     with pytest.raises(DBAPIError):
         await database.read(work)
+
+
+async def test_a_cancellation_is_never_lost_on_its_way_through_a_driver(counting: Database) -> None:
+    """It may come back as an error that looks like trouble, or not at all: what works in a loop would go on."""
+
+    async def for_ever() -> None:
+        while True:
+            await value(counting)
+            with suppress(Transient):
+                await counting.transact(increment)
+
+    for turn in range(60):
+        tasks = {asyncio.create_task(for_ever()) for _ in range(6)}
+        await asyncio.sleep(0.005 + turn / 2_500)
+        for task in tasks:
+            task.cancel()
+        ended, going_on = await asyncio.wait(tasks, timeout=20)
+        assert not going_on
+        assert all(task.cancelled() for task in ended)
