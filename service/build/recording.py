@@ -8,6 +8,8 @@ from typing import Protocol
 from service.build.buildkit import Log, Progress, Step, StopBuild, Vertex
 from service.domain.build import BuildLogLine, BuildOf, BuildStep
 
+_CLONE_STEP = "[internal] load git source "
+_COMMIT_LINE = re.compile(r"(?P<sha>[0-9a-f]{40})(?:\t(?P<ref>\S+))?")
 _OUTPUT_KEPT = 1000  # characters of each step, enough for the last words of git (04 · 6)
 
 
@@ -58,7 +60,7 @@ class Recording:
         self._progress.on_log(log)
         self._recorder.add_lines(self._of, [BuildLogLine(log.vertex, log.time_ms, log.text)])
         self._outputs[log.vertex] = (self._outputs.get(log.vertex, "") + log.text)[-_OUTPUT_KEPT:]
-        if self._expected is not None:
+        if self._expected is not None and self._names.get(log.vertex, "").startswith(_CLONE_STEP):
             self._compare(self._expected, log.text)
 
     def on_vertex(self, vertex: Vertex) -> None:
@@ -68,13 +70,14 @@ class Recording:
             self._failed.append(vertex.digest)
 
     def _compare(self, expected: Expected, text: str) -> None:
-        """Find the commit in what git says of the ref, `<sha>TAB<ref>`, and stop the build if it is another."""
-        found = re.search(rf"\b([0-9a-f]{{40}})\s+{re.escape(expected.ref)}\b", text)
-        if found is None:
-            return
-        self.fetched = found[1]
-        if self.fetched != expected.sha:
-            raise CommitDiffers(self.fetched)
+        """Find commits in what git writes, once for looking the ref up and once for fetching it: `<sha>[TAB<ref>]`."""
+        for line in text.splitlines():
+            found = _COMMIT_LINE.fullmatch(line)
+            if found is None or found["ref"] not in {None, expected.ref}:
+                continue
+            self.fetched = found["sha"]
+            if self.fetched != expected.sha:
+                raise CommitDiffers(self.fetched)
 
     def failed_step(self, digest: str) -> FailedStep:
         """Tell of the step that failed; old daemons do not say which, and then it is the only one with an error."""
