@@ -1,6 +1,7 @@
 """Deploys from git, on a real BuildKit, git server and registry: from the request to the image that is read back."""
 
 import asyncio
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -119,3 +120,47 @@ async def test_the_steps_and_lines_of_a_build_are_shown(site: BuildSite) -> None
     assert not run["error"]
     assert git["completed_at_ms"] > git["started_at_ms"]  # over both of its completions (04 · 4)
     assert run["started_at_ms"] <= run["completed_at_ms"]
+
+
+async def test_the_steps_of_a_build_in_the_journal_are_these_and_small(site: BuildSite) -> None:
+    """In-flight invocations compare the names (05 · 4); the journal holds ids and small facts (06 · decision 6)."""
+    project = await site.project()
+    world = await site.installation.world()
+    deployment_id = await site.deployment(world)
+    await site.deploy(deployment_id, project.source())
+
+    entries = await site.installation.admin_query(
+        "select name, entry_type, raw_length from sys_journal "
+        f"where id = '{await site.installation.operation(deployment_id)}' order by index"
+    )
+
+    steps = [entry["name"] for entry in entries if entry["entry_type"] == "Command: Run"]
+    assert list(dict.fromkeys(steps)) == [  # regions are provisioned twice by the first deploy to them
+        "claim deployment",
+        "start deployment",
+        "begin building",
+        "resolve commit",
+        "find builder project",
+        "build image",
+        "save image",
+        "provision regions",
+        "await healthy regions",
+        "reserve names",
+    ]
+    assert sum(entry["raw_length"] for entry in entries) < 10_240
+
+
+async def test_a_long_build_is_not_cut_off_and_begun_again(site: BuildSite) -> None:
+    """05 · 7: while a step runs nothing is journaled, so an attempt may be silent for all of the build's time."""
+    url = f"{site.installation.stack.restate.admin_url}/services/hydra.v1.DeployService"
+    async with site.installation.http.get(url) as answer:
+        served = await answer.json()
+
+    silent_for = duration(served["inactivity_timeout"]) + duration(served["abort_timeout"])
+    assert silent_for >= site.installation.stack.settings().build.timeout + timedelta(minutes=10)
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration as Restate's admin API writes it: `45m`, `1h 15m`."""
+    units = {"h": "hours", "m": "minutes", "s": "seconds"}
+    return sum((timedelta(**{units[part[-1]]: int(part[:-1])}) for part in text.split()), timedelta())
