@@ -4,7 +4,8 @@ import pytest
 
 from service.dev import ports
 
-_DATABASES = ("sqlite", "mariadb")
+# What runs for all tests of a session, and takes its time to start: fixture → the group of those that share it.
+_SHARED = {"installation": "deploys", "site": "builds", "depot_site": "builds"}
 
 
 def pytest_configure() -> None:
@@ -15,9 +16,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one database's installation in one process, which then starts it once."""
+    """Keep the tests that share an installation in one process, which then starts it once for each database."""
     for item in items:
-        params = getattr(item, "callspec", None)
-        database = params.params.get("server") if params else None
-        if database in _DATABASES and "installation" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(database))
+        group = {_SHARED[name] for name in getattr(item, "fixturenames", ()) if name in _SHARED}
+        callspec = getattr(item, "callspec", None)
+        if group and callspec is not None:
+            item.add_marker(pytest.mark.xdist_group(f"{min(group)}-{callspec.params.get('server')}"))
