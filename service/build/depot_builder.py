@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import structlog
+
 from service.build.builder import BuildContext, Built, Order
 from service.build.buildkit import Address, Tls, Unreachable, connect
 from service.build.depot import Depot, Machine
@@ -12,6 +14,8 @@ from service.build.registry import Registry, RegistryAccess
 from service.build.solve import Solve, solve
 from service.domain.image import image_name
 from service.errors import HydraError, Transient
+
+log = structlog.get_logger(__name__)
 
 _READY_WITHIN = timedelta(minutes=2)
 
@@ -51,6 +55,7 @@ class DepotBuilder:
                 try:
                     await daemon.wait_ready(_READY_WITHIN)
                 except Unreachable as error:
+                    log.warning("Depot's machine does not answer", build=build.build_id, said=error.text)
                     raise Transient("Depot's machine does not answer", reason="BUILDER_UNREACHABLE") from error
                 return await solve(daemon, self._solve(order, build.build_id), context, self._recorder)
 

@@ -31,6 +31,8 @@ async def under_lease(work: Callable[[], Awaitable[T]], renew: Renew, lease: tim
             try:
                 return await work()
             finally:
+                if not bound.expired():
+                    bound.reschedule(None)  # the outcome stands: who writes it down has to hold the lease then
                 keeper.cancel()
                 await asyncio.wait([keeper])
     except TimeoutError:

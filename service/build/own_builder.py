@@ -4,6 +4,8 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
+
 from service.build.builder import BuildContext, Built, Order
 from service.build.buildkit import Address, Tls, Unreachable, connect
 from service.build.buildkit.address import Scheme
@@ -14,6 +16,8 @@ from service.build.registry import Registry, RegistryAccess
 from service.build.solve import Solve, solve
 from service.domain.image import image_name
 from service.errors import FailedPrecondition, Transient
+
+log = structlog.get_logger(__name__)
 
 _READY_WITHIN = timedelta(seconds=30)
 
@@ -77,6 +81,7 @@ class OwnBuilder:
             try:
                 await daemon.wait_ready(at.ready_within)
             except Unreachable as error:
+                log.warning("the builder does not answer", address=str(at.address), said=error.text)
                 raise Transient(f"the builder at {at.address} does not answer", reason="BUILDER_UNREACHABLE") from error
             build_id = uuid.uuid4().hex
             await context.named(build_id)

@@ -52,6 +52,7 @@ async def solve(daemon: BuildKit, wanted: Solve, context: BuildContext, recorder
     try:
         solved = await daemon.build(build, recording)
     except SessionLost as lost:
+        log.warning("the builder's session was lost", deployment=order.deployment_id, said=lost.text)
         raise Transient("the connection to the builder was lost", reason="BUILD_SESSION_LOST") from lost
     except CommitDiffers as differs:
         raise _moved(order, differs.text) from None

@@ -20,6 +20,8 @@ from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
+_MINUTES_FROM_S = 120
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -94,12 +96,7 @@ class _Execution:
             await self._release()
             return error
         await self._database.transact(lambda conn: builds.fail(conn, self._execution, now_ms()))
-        tried = f"in {failures} tries" if failures else "in time"
-        return Internal(
-            f"the image could not be built {tried}: {error.message}; deploy again later",
-            reason="BUILD_UNAVAILABLE",
-            last=error.reason,
-        )
+        return _unavailable(f"in {failures} tries" if failures else "in time", error.message, last=error.reason)
 
     async def _in_time(self) -> Built:
         bound = asyncio.timeout((self._assignment.deadline_ms - now_ms()) / 1000)
@@ -109,9 +106,12 @@ class _Execution:
         except TimeoutError:
             if not bound.expired():
                 raise
-            minutes = self._runtime.options.build_timeout.total_seconds() / 60
+            if not self._begun:
+                raise _unavailable("in time", "no builder was ready for it") from None
+            limit_s = self._runtime.options.build_timeout.total_seconds()
+            limit = f"{limit_s:g} seconds" if limit_s < _MINUTES_FROM_S else f"{limit_s / 60:g} minutes"
             raise BuildFailed(
-                f"the build did not end within {minutes:g} minutes: look for the step that takes so long, and make the "
+                f"the build did not end within {limit}: look for the step that takes so long, and make the "
                 "build smaller or faster",
                 reason=BUILD_FAILED,
                 cause="TIMEOUT",
@@ -159,3 +159,9 @@ class _Execution:
     @property
     def _operation_id(self) -> str:
         return self._assignment.order.operation_id
+
+
+def _unavailable(tried: str, why: str, **facts: str) -> Internal:
+    return Internal(
+        f"the image could not be built {tried}: {why}; deploy again later", reason="BUILD_UNAVAILABLE", **facts
+    )

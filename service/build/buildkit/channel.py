@@ -12,6 +12,9 @@ from service.build.buildkit.dockerd import bridge_to
 _MESSAGE_BYTES = 16 * 1024 * 1024  # what the daemon allows itself (04 · 1)
 _RECONNECT_MS = 1000
 _OPTIONS: list[tuple[str, str | int]] = [
+    # An error comes with the whole Dockerfile in its trailers, and of more than these limits grpc makes another error.
+    ("grpc.max_metadata_size", _MESSAGE_BYTES),
+    ("grpc.absolute_max_metadata_size", _MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     # A daemon is dialled directly; grpc's core would heed the proxy variables of the environment.
