@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from service.analytics.build_history import BuildHistory
 from service.analytics.builds import BuildRecorder, ClickHouseBuilds, NullBuilds
 from service.analytics.dsn import parse as parse_clickhouse
 from service.analytics.requests import ClickHouseRequests, NullRequests, RequestLog
@@ -17,6 +18,7 @@ from service.build.registry import RegistryAccess
 from service.config import Settings, read_file
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
+from service.errors import FailedPrecondition
 from service.github.repositories import GitHubSettings, NullGitHub, Repositories
 from service.github.repositories import open_github as open_repositories
 
@@ -53,6 +55,21 @@ async def open_build_recorder(settings: Settings) -> AsyncIterator[BuildRecorder
         yield recorder
     finally:
         await recorder.close(_LAST_ROWS_WITHIN)
+
+
+@asynccontextmanager
+async def open_build_history(settings: Settings) -> AsyncIterator[BuildHistory]:
+    """Open what builds have left behind. Raises FailedPrecondition where nobody keeps it."""
+    url = settings.clickhouse.url.get_secret_value()
+    if not url:
+        raise FailedPrecondition(
+            "without ClickHouse nobody keeps what builds write: set clickhouse.url", reason="CLICKHOUSE_NOT_CONFIGURED"
+        )
+    history = BuildHistory(parse_clickhouse(url))
+    try:
+        yield history
+    finally:
+        await history.close()
 
 
 @asynccontextmanager

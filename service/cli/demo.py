@@ -14,6 +14,7 @@ from service.cli.rollout import CALLER
 from service.cli.sandbox import FORGETFUL_GRACE, left_out, sandbox
 from service.cli.story import Story
 from service.config.values import format_duration
+from service.dev.build_servers import obstacle
 from service.dev.clickhouse import ENGINE_MISSING, has_engine
 from service.dev.stack import LocalStack, StackOptions
 from service.rpc.client import DeployClient
@@ -25,7 +26,8 @@ _TIMES = {"standby_delay": timedelta(milliseconds=500), "idle_time": timedelta(s
 def demo() -> None:
     """Tell on a stack of its own: deploys, a rollback and its end, a promotion, a sweep of previews; then clean up.
 
-    Needs nothing but the Restate server's binary, which `make setup` installs. Ctrl-C stops it at any time.
+    Needs nothing but the Restate server's binary, which `make setup` installs. With what `make buildkit` installs, the
+    first deploy is built from a git repository. Ctrl-C stops it at any time.
     """
     log.configure("warning", "text")
     interrupt.run(_demo(terminal.console()))
@@ -43,18 +45,21 @@ async def _demo(console: Console) -> None:
 
 async def _on_a_stack(console: Console) -> None:
     times = {key: f'"{format_duration(time)}"' for key, time in _TIMES.items()}
-    options = StackOptions(deploy=times, clickhouse=has_engine(), stop_grace=FORGETFUL_GRACE)
     with TemporaryDirectory(prefix="hydra-deploy-") as folder:
+        lacking = obstacle(Path(folder))
+        options = StackOptions(deploy=times, clickhouse=has_engine(), builds=not lacking, stop_grace=FORGETFUL_GRACE)
         async with (
             sandbox(console, LocalStack(Path(folder), options)) as box,
             DeployClient(box.stack.grpc_address, CALLER) as client,
         ):
+            if lacking:
+                left_out(console, f"not built from git, so A is a ready image as well: {lacking}")
             await _tell(Story(console, box, client))
 
 
 async def _tell(story: Story) -> None:
     await story.begin()
-    await story.deploy("A")
+    await story.deploy_first("A")
     await story.deploy("B")
     await story.rests("A", "which lost its traffic")
     await story.rollback("B", "A")

@@ -18,6 +18,7 @@ from service.cli import interrupt, terminal
 from service.cli.directions import directions
 from service.cli.log_tail import LogTail
 from service.cli.sandbox import FORGETFUL_GRACE, left_out, sandbox
+from service.dev.build_servers import obstacle
 from service.dev.clickhouse import ENGINE_MISSING, has_engine
 from service.dev.process import ProcessFailed
 from service.dev.stack import PORTS_FILE, LocalStack, StackOptions
@@ -54,14 +55,18 @@ async def _dev(console: Console, keep: Path | None) -> None:
 
 async def _stay_up(console: Console, keep: Path | None) -> None:
     with _folder(keep) as folder:
-        options = StackOptions(clickhouse=has_engine())
+        lacking = obstacle(folder)
+        options = StackOptions(clickhouse=has_engine(), builds=not lacking)
         stack = LocalStack(folder, options if keep else replace(options, stop_grace=FORGETFUL_GRACE))
         tail = LogTail(stack.worker_log)
         async with sandbox(console, stack) as box:
             if stack.clickhouse is None:
                 left_out(console, f"idle previews cannot be found: {ENGINE_MISSING}")
+            if lacking:
+                left_out(console, f"nothing can be built from git: {lacking}")
             prepared = await create_deployment(stack.database, *box.production)
-            console.print(directions(box, prepared), soft_wrap=True)
+            sample = await stack.build_servers.sample() if stack.build_servers else None
+            console.print(directions(box, prepared, sample), soft_wrap=True)
             console.print(f"\nCtrl-C ends it all; {'the folder stays' if keep else 'nothing is kept'}.\n")
             await _watch(console, stack, tail)
 

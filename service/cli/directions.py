@@ -5,16 +5,17 @@ import shlex
 
 from service.cli.program import command_line
 from service.cli.sandbox import IMAGE, Sandbox
+from service.dev.build_servers import BuildServers, Sample
 from service.domain.deployment import PRODUCTION
 from service.rpc.servicer import SERVICE
 
 _IMAGE = f"{IMAGE}:1.0"
 
 
-def directions(box: Sandbox, deployment_id: str) -> str:
-    """Write it all down; `deployment_id` is a deployment that nobody has deployed yet."""
+def directions(box: Sandbox, deployment_id: str, sample: Sample | None) -> str:
+    """Write it all down; `deployment_id` is a deployment that nobody has deployed yet, `sample` is there to build."""
     blocks = [_addresses(box)]
-    for title, lines in _lines(box, deployment_id).items():
+    for title, lines in _lines(box, deployment_id, sample).items():
         blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
     return "\n" + "\n\n".join(blocks)
 
@@ -31,13 +32,22 @@ def _addresses(box: Sandbox) -> str:
             if stack.clickhouse
             else {}
         ),
+        **(_build_addresses(stack.build_servers) if stack.build_servers else {}),
         "config": str(stack.config_file),
         "log": f"{stack.worker_log} (warnings show below), {stack.restate.log}",
     }
     return "\n".join(f"  {name:<10} {value}" for name, value in named.items())
 
 
-def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
+def _build_addresses(servers: BuildServers) -> dict[str, str]:
+    return {
+        "git": f"{servers.git.url}, for reading",
+        "registry": f"{servers.registry.host} (its user and password are in the configuration)",
+        "BuildKit": servers.buildkit.address,
+    }
+
+
+def _lines(box: Sandbox, deployment_id: str, sample: Sample | None) -> dict[str, list[str]]:
     """Return lines to copy by what they do."""
     config = ("--config", box.stack.config_file)
     source = {"dockerImage": {"image": _IMAGE}}
@@ -53,6 +63,7 @@ def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
         "Deploy with this program:": [
             command_line("deploy", *config, "--app", box.world.app.slug, "--env", PRODUCTION, "--image", _IMAGE),
         ],
+        **_build(box, sample),
         "Deploy through Restate, as the Go callers do:": [
             shlex.join(["curl", url, "-H", "content-type: application/json", "-d", request]),
         ],
@@ -69,6 +80,19 @@ def _lines(box: Sandbox, deployment_id: str) -> dict[str, list[str]]:
             shlex.join([*grpcurl, address, "describe", SERVICE]),
             shlex.join([*grpcurl, address, "grpc.health.v1.Health/Check"]),
         ],
+    }
+
+
+def _build(box: Sandbox, sample: Sample | None) -> dict[str, list[str]]:
+    if sample is None or box.stack.build_servers is None:
+        return {}
+    folder = box.stack.build_servers.folder_of(sample.repository)
+    place = ("--app", box.world.app.slug, "--env", PRODUCTION)
+    commit = ("--repository", sample.repository, "--branch", sample.branch, "--commit", sample.sha)
+    return {
+        f"Build from git and deploy; for a commit of your own, clone {folder} and push to it:": [
+            command_line("deploy", "--config", box.stack.config_file, *place, *commit),
+        ]
     }
 
 

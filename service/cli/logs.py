@@ -3,8 +3,6 @@
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from service.analytics.build_history import BuildHistory, BuildTail
-from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.build_history import BuildTail
+from service.app import open_build_history
 from service.cli import interrupt, terminal
 from service.cli.build_log import JsonDocument, JsonLines, TextLog, View
 from service.cli.connection import connected
@@ -24,7 +22,6 @@ from service.database import deployments
 from service.database.engine import Database
 from service.domain.build import BuildOf
 from service.domain.deployment import Status
-from service.errors import FailedPrecondition
 
 _POLL = timedelta(seconds=1)
 _LAST_ROWS = timedelta(seconds=4)  # after a build's end: the worker's interval of 2 s, and the insert
@@ -42,7 +39,7 @@ def logs(
 ) -> None:
     """Show the steps of a deployment's build and what they wrote, in time order; those of every attempt.
 
-    Needs ClickHouse, where builds leave them. Steps come when they have ended, lines after two seconds or so.
+    Needs ClickHouse, where builds leave them. Steps come when the build has ended, lines after two seconds or so.
     """
     view = _view(deployment, follow=follow, as_json=as_json)
     interrupt.run(_show(settings_from(config), deployment, view, follow=follow))
@@ -55,7 +52,7 @@ def _view(deployment_id: str, *, follow: bool, as_json: bool) -> View:
 
 
 async def _show(settings: Settings, deployment_id: str, view: View, *, follow: bool) -> None:
-    async with _open_history(settings) as history, connected(settings) as database:
+    async with open_build_history(settings) as history, connected(settings) as database:
         subject = await database.read(partial(deployments.subject, deployment_id=deployment_id))
         tail = BuildTail(history, BuildOf(subject.workspace_id, subject.project_id, deployment_id))
         if follow:
@@ -64,20 +61,6 @@ async def _show(settings: Settings, deployment_id: str, view: View, *, follow: b
             await look(tail, view)
         status = await database.read(partial(deployments.status, deployment_id=deployment_id))
         view.close(status or "gone")
-
-
-@asynccontextmanager
-async def _open_history(settings: Settings) -> AsyncIterator[BuildHistory]:
-    url = settings.clickhouse.url.get_secret_value()
-    if not url:
-        raise FailedPrecondition(
-            "without ClickHouse nobody keeps what builds write: set clickhouse.url", reason="CLICKHOUSE_NOT_CONFIGURED"
-        )
-    history = BuildHistory(parse_clickhouse(url))
-    try:
-        yield history
-    finally:
-        await history.close()
 
 
 async def look(tail: BuildTail, view: View) -> None:

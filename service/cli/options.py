@@ -21,6 +21,23 @@ Grpc = Annotated[str, typer.Option(metavar="HOST:PORT", help="The gRPC server; g
 Project = Annotated[str, typer.Option(help="The project, where several have such an app.")]
 Workspace = Annotated[str, typer.Option(help="The workspace, where several have such a project.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would happen; change nothing.")]
+Image = Annotated[str, typer.Option(help="An image that exists, such as registry.example.com/acme/shop:1.0.")]
+Repository = Annotated[
+    str, typer.Option(metavar="OWNER/NAME", help="The git repository to build the image from, in place of --image.")
+]
+Branch = Annotated[str, typer.Option(help="The branch to build the head of, or that the image or the commit is of.")]
+Commit = Annotated[str, typer.Option(help="The commit to build, or that the image was built from.")]
+Context = Annotated[str, typer.Option(metavar="PATH", help="The repository's folder to build in; its root without it.")]
+Dockerfile = Annotated[str, typer.Option(metavar="PATH", help="The Dockerfile below that; Dockerfile without it.")]
+PullRequest = Annotated[
+    int, typer.Option(metavar="N", min=0, help="The pull request to build the head of, which --commit has to be.")
+]
+Installation = Annotated[
+    int,
+    typer.Option(
+        metavar="ID", min=0, help="The GitHub App's installation that may read it; public ones may do without."
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many to show at most.")]
 
 

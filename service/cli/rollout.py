@@ -9,6 +9,7 @@ from hydra.v1 import deploy_pb2
 from rich.console import Console
 
 from service.cli.phases import View, phases
+from service.cli.source import Source
 from service.clock import now_ms
 from service.database import overview
 from service.database.engine import Database
@@ -27,13 +28,12 @@ class Rollout:
     database: Database
     client: DeployClient
     deployment_id: str
-    image: str
+    source: Source
     accepted: bool = False
 
     @property
     def request(self) -> deploy_pb2.DeployRequest:
-        source = deploy_pb2.DockerImage(image=self.image)
-        return deploy_pb2.DeployRequest(deployment_id=self.deployment_id, docker_image=source)
+        return self.source.request(self.deployment_id)
 
     async def run(self, console: Console) -> None:
         """Deploy and show the phases until the end. Raises CallFailed."""

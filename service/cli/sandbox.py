@@ -1,6 +1,6 @@
 """The local stack with a sample world and agents in it, as `demo` and `dev` use it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,15 +50,23 @@ async def sandbox(console: Console, stack: LocalStack) -> AsyncIterator[Sandbox]
     """Start a stack, seed it and let agents run, all for as long as the block lasts."""
     began_s = monotonic()
     async with AsyncExitStack() as exits:
-        with console.status("starting Restate, the databases and the service"):
+        with console.status("starting Restate, the databases, the builder and the service"):
             await exits.enter_async_context(stack)
             world = await seed(stack.database)
             await exits.enter_async_context(region_agents(stack.database, world.regions.values()))
         box = Sandbox(stack, world)
-        parts = "Restate, SQLite, ClickHouse" if stack.clickhouse else "Restate, SQLite"
+        parts = ", ".join(_parts(stack))
         done(console, f"{parts} and the service are up in {terminal.duration((monotonic() - began_s) * 1000)}")
         done(console, f"sample app {box.path} is there, agents run in {', '.join(world.regions)}")
         yield box
+
+
+def _parts(stack: LocalStack) -> Iterator[str]:
+    yield from ("Restate", "SQLite")
+    if stack.clickhouse:
+        yield "ClickHouse"
+    if stack.build_servers:
+        yield "a git server, a registry, BuildKit"
 
 
 def done(console: Console, what: str) -> None:

@@ -12,9 +12,12 @@ from rich.text import Text
 
 from service.cli import history as turns
 from service.cli import report, terminal
+from service.cli.build_story import build
 from service.cli.changes import changes_table
 from service.cli.outcome import RouteMove, moves
+from service.cli.rollout import Rollout
 from service.cli.sandbox import IMAGE, Sandbox, done
+from service.cli.source import from_git
 from service.cli.sweep_story import sweep
 from service.config import DeploySettings
 from service.config.values import format_duration
@@ -55,21 +58,35 @@ class Story:
         self._acts += 1
         self.console.print(Text(f"\n{self._acts}. {title}", "bold").append(more, "dim"), soft_wrap=True)
 
+    async def deploy_first(self, letter: str) -> None:
+        """Deploy the first version to production: from git where the stack can build, else as the next ones."""
+        servers = self._box.stack.build_servers
+        if servers is None:
+            await self.deploy(letter)
+            return
+        sample = await servers.sample()
+        source = from_git(
+            deploy_pb2.GitSource(repository=sample.repository, commit_sha=sample.sha, branch=sample.branch)
+        )
+        deployment_id = await self._create(letter, source.spec)
+        self.heading(f"Build and deploy {letter}", f": {source.label} to {PRODUCTION}, deployment {deployment_id}")
+        rollout = Rollout(self._database, self._client, deployment_id, source)
+        seen = await build(self.console, self._box, servers, rollout)
+        done(self.console, f"{seen.status}{report.took(seen.operation)}; {await self._live(letter)}")
+        await self._arrived(seen)
+
     async def deploy(self, letter: str) -> None:
         """Deploy the next version of the image to production."""
-        place, spec = self._box.production, DeploymentSpec(git_branch=_BRANCH)
-        deployment_id = self._ids[letter] = await create_deployment(self._database, *place, spec)
+        deployment_id = await self._create(letter, DeploymentSpec(git_branch=_BRANCH))
         image = f"{IMAGE}:{len(self._ids)}.0"
         self.heading(f"Deploy {letter}", f": {image} to {PRODUCTION}, deployment {deployment_id}")
         source = deploy_pb2.DockerImage(image=image)
         request = deploy_pb2.DeployRequest(deployment_id=deployment_id, docker_image=source)
-        operation_id = await self._call(partial(self._client.deploy, request), f"deploying {letter}")
+        await self._call(partial(self._client.deploy, request), f"deploying {letter}")
         seen = await self._overview(letter)
         phases = ", ".join(f"{run.step} {terminal.duration(run.duration_ms or 0)}" for run in seen.steps)
         done(self.console, f"{seen.status}{report.took(seen.operation)}: {phases}; {await self._live(letter)}")
-        if len(self._ids) == 1:
-            self.console.print(report.urls(seen.routes))
-        await self._moved(operation_id)
+        await self._arrived(seen)
 
     async def rollback(self, source: str, target: str) -> None:
         """Go back to a deployment that rests by now."""
@@ -119,6 +136,17 @@ class Story:
         self.console.print("\nRows that changed in all", style="bold")
         changes = snapshot.compare(self._before, await self._database.read(snapshot.take))
         self.console.print(changes_table(changes))
+
+    async def _create(self, letter: str, spec: DeploymentSpec) -> str:
+        deployment_id = self._ids[letter] = await create_deployment(self._database, *self._box.production, spec)
+        return deployment_id
+
+    async def _arrived(self, seen: Overview) -> None:
+        """Show where a deployment is to be found."""
+        if len(self._ids) == 1:
+            self.console.print(report.urls(seen.routes))
+        if seen.operation:
+            await self._moved(seen.operation.id)
 
     async def _call(self, call: Callable[[], Awaitable[str]], what: str) -> str:
         with self.console.status(what):

@@ -19,6 +19,7 @@ from service.config import Settings, load
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import migrate
+from service.dev.build_servers import BuildServers
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.ports import free_port, free_ports
 from service.dev.process import Process
@@ -36,13 +37,15 @@ class StackOptions:
     """What may differ between stacks.
 
     `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
-    the configuration's `[deploy]` table, as TOML text. `clickhouse`: with a ClickHouse of its own. `serve` is the
-    command that serves, without its options. Within `stop_grace` it ends in order, or it is killed.
+    the configuration's `[deploy]` table, as TOML text. `clickhouse`: with a ClickHouse of its own. `builds`: with a
+    git server, a registry and a BuildKit of its own, so that it builds from git. `serve` is the command that serves,
+    without its options. Within `stop_grace` it ends in order, or it is killed.
     """
 
     dsn: str = ""
     deploy: Mapping[str, str] = field(default_factory=dict)
     clickhouse: bool = False
+    builds: bool = False
     restate: RestateOptions = field(default_factory=RestateOptions)
     serve: Sequence[str] = _SERVE
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -58,13 +61,16 @@ class StackPorts:
     node: int
     http: int
     grpc: int
-    clickhouse: int = field(default_factory=free_port)  # not in folders of before there was one
+    # Not in folders of before there were such servers:
+    clickhouse: int = field(default_factory=free_port)
+    git: int = field(default_factory=free_port)
+    registry: int = field(default_factory=free_port)
 
     @classmethod
     def of(cls, folder: Path) -> Self:
         """Return the ports that are kept in a folder, or free ones for a new folder."""
         kept = folder / PORTS_FILE
-        return cls(**json.loads(kept.read_text())) if kept.exists() else cls(*free_ports(6))
+        return cls(**json.loads(kept.read_text())) if kept.exists() else cls(*free_ports(8))
 
     def keep(self, folder: Path) -> None:
         (folder / PORTS_FILE).write_text(json.dumps(asdict(self)))
@@ -74,6 +80,7 @@ class LocalStack:
     """One installation in one folder, on loopback ports; all of it ends with the stack, but for the folder."""
 
     def __init__(self, folder: Path, options: StackOptions | None = None) -> None:
+        """Choose programs and ports. Raises ProgramMissing where `builds` cannot be had."""
         self.folder = folder
         self.options = options or StackOptions()
         self.dsn = self.options.dsn or f"sqlite:///{folder / 'hydra.db'}"
@@ -83,6 +90,7 @@ class LocalStack:
         self.clickhouse = (
             ClickHouseServer(folder / "clickhouse", self.ports.clickhouse) if self.options.clickhouse else None
         )
+        self.build_servers = BuildServers(folder, self.ports.git, self.ports.registry) if self.options.builds else None
         self.config_file = folder / "hydra.toml"
         self.database: Database
         self._worker: Process | None = None
@@ -132,12 +140,14 @@ class LocalStack:
         await self._exit.aclose()
 
     async def _start_servers(self) -> None:
-        """Start Restate and ClickHouse side by side. Raises what the first to fail raises."""
+        """Start all that the service stands on, side by side. Raises what the first to fail raises."""
         try:
             async with asyncio.TaskGroup() as starting:
                 starting.create_task(self._exit.enter_async_context(self.restate))
                 if self.clickhouse is not None:
                     starting.create_task(self._start_clickhouse(self.clickhouse))
+                for server in self.build_servers.parts if self.build_servers else ():
+                    starting.create_task(self._exit.enter_async_context(server))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
@@ -196,7 +206,7 @@ listen = "{self.grpc_address}"
 [log]
 level = "info"
 format = "text"
-"""
+{self.build_servers.configuration if self.build_servers else ""}"""
 
 
 def _quoted(text: str) -> str:

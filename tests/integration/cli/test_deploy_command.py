@@ -1,11 +1,21 @@
 import asyncio
+import os
 import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.database import tables
+from service.dev.build_servers import BuildServers, obstacle
+from service.dev.busybox import busybox_files
+from service.dev.clickhouse import ClickHouseServer
+from service.dev.stack import LocalStack
 from service.dev.world import World
 from tests.command import Ended, hydra, hydra_running
-from tests.installation import IMAGE, Installation
+from tests.installation import IMAGE, Installation, stack_options
 from tests.waiting import until
 
 PHASES = ["starting", "building", "deploying", "network", "finalizing"]
@@ -120,6 +130,102 @@ async def test_what_does_not_exist_is_said_and_nothing_is_written(installation: 
         "hydra-deploy: no gRPC server answers at 127.0.0.1:1: is `hydra-deploy serve` running? [GRPC_UNREACHABLE]"
     )
     assert len(await installation.rows(tables.deployments)) == count
+
+
+async def test_exactly_one_source_is_taken(tmp_path: Path) -> None:
+    config = tmp_path / "hydra.toml"
+    config.write_text('[database]\nprimary = "sqlite:///nothing.db"\n')
+    place = ("--config", config, "--app", "default", "--env", "production")
+    sources = ("--image", IMAGE, "--repository", "acme/shop", "--branch", "main")
+    none, both = await asyncio.gather(hydra("deploy", *place), hydra("deploy", *place, *sources))
+
+    assert [(end.code, end.out) for end in (none, both)] == [(2, "")] * 2
+    for end in (none, both):
+        said = re.sub(r"[\s│]+", " ", end.err)
+        assert "--image / --repository: give exactly one: an image that exists, or a repository to build" in said
+
+
+NO_BUILDS = obstacle(Path())
+where_builds_run = pytest.mark.skipif(bool(NO_BUILDS) and not os.environ.get("CI"), reason=NO_BUILDS)
+
+
+@pytest.fixture(scope="module")
+async def building(
+    clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    """Run an installation with a git server, a registry and a BuildKit of its own."""
+    folder = tmp_path_factory.mktemp("building")
+    options = replace(stack_options(folder, "", clickhouse_url=clickhouse.url), builds=True)
+    async with Installation(LocalStack(folder, options)) as running:
+        yield running
+
+
+def servers_of(building: Installation) -> BuildServers:
+    assert building.stack.build_servers is not None
+    return building.stack.build_servers
+
+
+async def deploy_commit(building: Installation, world: World, sha: str, *options: str) -> Ended:
+    config = ("--config", building.stack.config_file)
+    commit = ("--repository", "acme/tea", "--commit", sha)
+    return await hydra(
+        "deploy", *config, *to_production(world), *commit, *options, environ=dict(building.stack.options.environ)
+    )
+
+
+@where_builds_run
+async def test_a_commit_is_built_and_its_image_is_named(building: Installation) -> None:
+    world, servers = await building.world(), servers_of(building)
+    sha = await servers.git.commit("acme/tea", busybox_files("RUN sleep 0.1\n"))
+    ended = await deploy_commit(building, world, sha.upper(), "--branch", "main")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"deploying acme/tea, branch main, commit {sha[:7]} to ")
+    phases = re.findall(r"✓ (\w+) +([\d.]+) (m?s)", ended.out)
+    assert [phase for phase, *_ in phases] == PHASES
+    row = await building.row(tables.deployments, id=id_in(ended.out))
+    assert (row["git_branch"], row["git_commit_sha"]) == ("main", sha)
+    name, _, tag = row["image"].removeprefix(f"{servers.registry.host}/").rpartition(":")
+    stored = await servers.registry.manifest(name, tag)
+    assert stored is not None
+    assert f"  {row['image']}  {stored.digest}\n" in ended.out
+
+
+@where_builds_run
+async def test_a_build_that_fails_says_where_to_look(building: Installation) -> None:
+    world = await building.world()
+    sha = await servers_of(building).git.commit("acme/tea", busybox_files("RUN echo oh && exit 3\n"))
+    ended = await deploy_commit(building, world, sha)
+
+    assert ended.code == 1
+    assert re.search(r"✗ building +[\d.]+ m?s", ended.out)
+    deployment_id = id_in(ended.out)
+    assert f"logs {deployment_id} --config {building.stack.config_file}" in ended.out
+    assert "failed with exit code 3" in ended.err
+    assert ended.err.endswith("[BUILD_FAILED]\n")
+    assert await building.status(deployment_id) == "failed"
+
+
+@where_builds_run
+async def test_a_folder_and_a_dockerfile_of_the_repository_are_built(building: Installation) -> None:
+    world = await building.world()
+    files = busybox_files()
+    below = {"shops/tea/Dockerfile.prod": files["Dockerfile"], "shops/tea/busybox": files["busybox"]}
+    sha = await servers_of(building).git.commit("acme/tea", {**below, "Dockerfile": "FROM nothing-of-the-kind\n"})
+    ended = await deploy_commit(building, world, sha, "--context", "shops/tea", "--dockerfile", "Dockerfile.prod")
+    assert (ended.code, ended.err) == (0, "")
+
+
+@where_builds_run
+async def test_a_pull_request_is_asked_for(building: Installation) -> None:
+    world = await building.world()
+    sha = await servers_of(building).git.commit("acme/tea", busybox_files())
+    ended = await deploy_commit(building, world, sha, "--pull-request", "7", "--json")
+
+    assert ended.code == 1
+    assert ended.document["operation"]["reason"] == "FORKS_NOT_BUILT"
+    row = await building.row(tables.deployments, id=ended.document["deployment_id"])
+    assert row["pr_number"] == 7
 
 
 async def test_status_tells_the_same_to_people_and_to_programs(installation: Installation) -> None:
