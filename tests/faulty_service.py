@@ -13,7 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from service import app, log
+from service import log
+from service.app.serve import Role, serve
 from service.config import load
 
 FOLDER = "HYDRA_TEST_FAULTS"
@@ -44,7 +45,7 @@ class FaultHook:
 def main() -> None:
     settings = load(Path(sys.argv[sys.argv.index("--config") + 1]))
     log.configure(settings.log.level, settings.log.format)
-    uvloop.run(app.serve(settings, app.Role.ALL, FaultHook(Path(os.environ[FOLDER]))))
+    uvloop.run(serve(settings, Role.ALL, FaultHook(Path(os.environ[FOLDER]))))
 
 
 if __name__ == "__main__":

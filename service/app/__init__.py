@@ -1,6 +1,4 @@
-"""The composition root: turns settings into running parts. Nothing else names concrete adapters."""
+"""The composition root: turns settings into running parts. Nothing else names concrete adapters.
 
-from service.app.adapters import open_build_history, open_database, open_request_log
-from service.app.serve import Role, serve
-
-__all__ = ["Role", "open_build_history", "open_database", "open_request_log", "serve"]
+What is heavy to load is imported by what needs it: a command that only reads rows is not to wait for the rest.
+"""

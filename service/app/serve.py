@@ -9,13 +9,9 @@ from enum import StrEnum
 import structlog
 from restate.server import install_shutdown_hook
 
-from service.app.adapters import (
-    open_build_recorder,
-    open_builder,
-    open_database,
-    open_github,
-    open_request_log,
-)
+from service.app.analytics import open_build_recorder, open_request_log
+from service.app.building import open_builder, open_github
+from service.app.database import open_database
 from service.app.probes import Probes
 from service.app.services import handlers_of, objects_of, options_of
 from service.config import Settings

@@ -1,50 +1,35 @@
 """The `hydra-deploy` command: one module per subcommand; each prints and exits, nothing else."""
 
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 
 import typer
 
-from service.cli import (
-    agent,
-    demo,
-    deploy,
-    dev,
-    history,
-    logs,
-    migrate,
-    operations,
-    promote,
-    rollback,
-    scale_down,
-    seed,
-    serve,
-    status,
-)
 from service.config import ConfigError
 from service.errors import HydraError
 
-app = typer.Typer(
-    name="hydra-deploy",
-    help="Deployment control plane: gRPC server, durable workflows on Restate, and tools for operators.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+# In the order in which they are listed: to run it, to use it, to look after it, to try it.
+_COMMANDS = (
+    *("serve", "migrate"),
+    *("deploy", "status", "logs", "rollback", "promote"),
+    *("scale-down", "operations", "history"),
+    *("seed", "agent", "demo", "dev"),
 )
-app.command("serve")(serve.serve)
-app.command("migrate")(migrate.migrate)
-app.command("deploy")(deploy.deploy)
-app.command("status")(status.status)
-app.command("logs")(logs.logs)
-app.command("rollback")(rollback.rollback)
-app.command("promote")(promote.promote)
-app.command("scale-down")(scale_down.scale_down)
-app.command("operations")(operations.operations)
-app.command("history")(history.history)
-app.command("seed")(seed.seed)
-app.command("agent")(agent.agent)
-app.command("demo")(demo.demo)
-app.command("dev")(dev.dev)
+
+
+def _app(asked: str) -> typer.Typer:
+    """Make the program with the one command that is asked for: loading all of them takes a second more."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    app.callback()(_program)
+    for name in (asked,) if asked in _COMMANDS else _COMMANDS:
+        function = name.replace("-", "_")
+        app.command(name)(getattr(import_module(f"service.cli.{function}"), function))
+    return app
+
+
+def _program() -> None:
+    """Deployment control plane: gRPC server, durable workflows on Restate, and tools for operators."""
 
 
 def main() -> None:
@@ -56,7 +41,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a mark is no reason to fail
     try:
-        app()
+        _app(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="hydra-deploy")
     except ConfigError as error:
         print(error.message, file=sys.stderr)
         sys.exit(2)

@@ -5,7 +5,7 @@ import asyncio
 from rich.console import Console
 
 from service.analytics.build_history import BuildHistory
-from service.app import open_build_history
+from service.app.analytics import open_build_history
 from service.cli import terminal
 from service.cli.build_log import TextLog
 from service.cli.rollout import Rollout

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from service.analytics.build_history import BuildTail
-from service.app import open_build_history
+from service.app.analytics import open_build_history
 from service.cli import interrupt, terminal
 from service.cli.build_log import JsonDocument, JsonLines, TextLog, View
 from service.cli.connection import connected

@@ -1,6 +1,6 @@
 """`hydra-deploy migrate`: create our tables, and on an empty database the reference's too."""
 
-from service.app import open_database
+from service.app.database import open_database
 from service.cli import interrupt, terminal
 from service.cli.options import Config, settings_from
 from service.config import Settings

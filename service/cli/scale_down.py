@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from service.app import open_request_log
+from service.app.analytics import open_request_log
 from service.cli import interrupt, terminal
 from service.cli.attendance import attend
 from service.cli.connection import connected

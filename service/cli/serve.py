@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 import uvloop
 
-from service import app, log
-from service.app import Role
+from service import log
+from service.app.serve import Role
+from service.app.serve import serve as run_service
 from service.cli.options import Config, settings_from
 from service.errors import HydraError
 
@@ -19,6 +20,6 @@ def serve(
     settings = settings_from(config)
     log.configure(settings.log.level, settings.log.format)
     try:
-        uvloop.run(app.serve(settings, role))
+        uvloop.run(run_service(settings, role))
     except OSError as error:
         raise HydraError(str(error), reason="SYSTEM_ERROR") from None  # such as an address that is taken

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from service.analytics.dsn import parse as parse_clickhouse
 from service.analytics.requests import Routed
-from service.app import open_request_log
+from service.app.analytics import open_request_log
 from service.cli.sandbox import IMAGE, Sandbox, done
 from service.cli.scale_down import figures
 from service.cli.survey import Fate, survey

@@ -1,75 +1,19 @@
-"""What the service stands on, opened as the settings say and closed afterwards."""
+"""GitHub and the builder, as the settings name them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
-from service.analytics.build_history import BuildHistory
-from service.analytics.builds import BuildRecorder, ClickHouseBuilds, NullBuilds
-from service.analytics.dsn import parse as parse_clickhouse
-from service.analytics.requests import ClickHouseRequests, NullRequests, RequestLog
 from service.build.builder import Builder, NullBuilder
 from service.build.buildkit import Address, Tls
 from service.build.depot import Depot
 from service.build.depot_builder import DepotBuilder
 from service.build.frontend import Site
 from service.build.own_builder import Daemons, OwnBuilder, OwnBuildKit
+from service.build.recording import BuildRecorder
 from service.build.registry import RegistryAccess
 from service.config import Settings, read_file
-from service.database.dsn import parse as parse_dsn
-from service.database.engine import Database
-from service.errors import FailedPrecondition
 from service.github.repositories import GitHubSettings, NullGitHub, Repositories
 from service.github.repositories import open_github as open_repositories
-
-_LAST_ROWS_WITHIN = timedelta(seconds=5)
-
-
-@asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Connect to the primary database and close it afterwards. Raises Transient where it cannot be reached."""
-    database = await Database.open(parse_dsn(settings.database.primary.get_secret_value()))
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@asynccontextmanager
-async def open_request_log(settings: Settings) -> AsyncIterator[RequestLog]:
-    """Open the log of requests that the configuration names; without one, one that cannot tell."""
-    url = settings.clickhouse.url.get_secret_value()
-    log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url)) if url else NullRequests()
-    try:
-        yield log_of_requests
-    finally:
-        await log_of_requests.close()
-
-
-@asynccontextmanager
-async def open_build_recorder(settings: Settings) -> AsyncIterator[BuildRecorder]:
-    """Open what keeps the steps and lines of builds; what is left at the end is written, if that is quick."""
-    url = settings.clickhouse.url.get_secret_value()
-    recorder: BuildRecorder = ClickHouseBuilds(parse_clickhouse(url)) if url else NullBuilds()
-    try:
-        yield recorder
-    finally:
-        await recorder.close(_LAST_ROWS_WITHIN)
-
-
-@asynccontextmanager
-async def open_build_history(settings: Settings) -> AsyncIterator[BuildHistory]:
-    """Open what builds have left behind. Raises FailedPrecondition where nobody keeps it."""
-    url = settings.clickhouse.url.get_secret_value()
-    if not url:
-        raise FailedPrecondition(
-            "without ClickHouse nobody keeps what builds write: set clickhouse.url", reason="CLICKHOUSE_NOT_CONFIGURED"
-        )
-    history = BuildHistory(parse_clickhouse(url))
-    try:
-        yield history
-    finally:
-        await history.close()
 
 
 @asynccontextmanager
