@@ -116,3 +116,15 @@ async def test_faults_are_told_by_name(mariadb_dsn: Dsn) -> None:
     assert "version 1 of our own tables is missing" in faults
     assert len([fault for fault in faults if "deployments.status" in fault]) == 8
     await database.close()
+
+
+async def test_a_database_of_an_earlier_release_gets_what_is_new(database: Database) -> None:
+    await migrate(database)
+    await run(database, "DROP TABLE hydra_builds", "DELETE FROM hydra_schema WHERE version = 2")
+    assert await check_schema(database) == [
+        "the table hydra_builds is missing",
+        "version 2 of our own tables is missing",
+    ]
+
+    assert await migrate(database) == MigrationReport((), (2,))
+    assert await check_schema(database) == []
