@@ -1,11 +1,15 @@
 """Rollback and promote, in every order: 06 · L1, L2 and T1 to T11."""
 
 import asyncio
+import json
+import re
 from typing import Any
 
 import grpc.aio
 import pytest
 from hydra.v1 import deploy_pb2
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import tables
 from service.dev.workload import AgentBehaviour
@@ -196,6 +200,40 @@ async def test_a_target_in_standby_is_woken_before_anything_moves(installation: 
     await assert_live(installation, world, a, rolled_back=True)
     instances = await installation.rows(tables.instances, deployment_id=a)
     assert len([row for row in instances if row["status"] == "running"]) >= 2
+
+
+async def test_instances_of_a_target_that_was_just_stopped_are_doubted(installation: Installation) -> None:
+    """06 · T7: an agent that has read the stop ends them yet, so they have to hold still like those that fell back."""
+    world, a, b = await two_deployed(installation)
+    await rests(installation, a)
+    for agent in installation.agents.values():
+        agent.behave(AgentBehaviour(dead=True), a)
+    await still_shown(installation, a, like=b)
+
+    await rollback(installation, b, a)
+
+    (operation,) = await installation.rows(tables.hydra_operations, to_deployment_id=a, kind="rollback")
+    journal = await installation.admin_query(f"select raw from sys_journal where id = '{operation['id']}'")
+    written = " ".join(bytes.fromhex(str(entry.get("raw", ""))).decode(errors="replace") for entry in journal)
+    (lingering,) = re.findall(r'"lingering":(\[[^]]*\])', written)
+    assert set(json.loads(lingering)) == {region.id for region in world.regions.values()}
+
+
+async def still_shown(installation: Installation, deployment_id: str, like: str) -> None:
+    """Put running instances into the table, as those of another deployment are, that no agent knows of."""
+    rows = await installation.rows(tables.instances, deployment_id=like)
+    names = ("id", "k8s_name", "address")
+    copies = [
+        {name: value for name, value in row.items() if name != "pk"}
+        | {name: f"{row[name]}-old" for name in names if row.get(name)}
+        | {"deployment_id": deployment_id}
+        for row in rows
+    ]
+
+    async def work(conn: AsyncConnection) -> None:
+        await conn.execute(insert(tables.instances), copies)
+
+    await installation.database.transact(work)
 
 
 @pytest.mark.parametrize("operation", ["rollback", "promote"])

@@ -1,5 +1,6 @@
 """Phase `deploying`, second half: wait until enough regions are healthy."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -24,15 +25,20 @@ _SHORTEST = timedelta(seconds=1)
 
 
 async def await_healthy(
-    journal: Journal, runtime: Runtime, subject: Subject, provisioned: Provisioned
+    journal: Journal,
+    runtime: Runtime,
+    subject: Subject,
+    provisioned: Provisioned,
+    doubtful: Sequence[str] = (),
 ) -> dict[str, str]:
     """Wait for min(2, all) regions to be healthy and return what was last seen in those that are not, by name.
 
+    Regions in `doubtful` have to hold still for as long as those that fell back.
     Raises RegionsUnhealthy at the deadline, naming the last status of each region.
     """
     regions = provisioned.regions
     required = required_regions(len(regions))
-    flapped: list[str] = []
+    flapped = list(doubtful)
 
     def seen_outside(verdict: Verdict, inside: list[str]) -> dict[str, str]:
         return {regions[region_id]: seen for region_id, seen in verdict.seen.items() if region_id not in inside}

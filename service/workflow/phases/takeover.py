@@ -42,7 +42,7 @@ async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, undo
     await finalize.clear_scheduled_changes(journal, target.deployment_id).response()
     awake = await wake.wake(journal, runtime, target)
     if not awake.healthy:
-        await readiness.await_healthy(journal, runtime, target, awake.placed)
+        await readiness.await_healthy(journal, runtime, target, awake.placed, awake.lingering)
     undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, target))
     return await switch(journal, takeover)
 

@@ -20,12 +20,16 @@ from service.workflow.runtime import Runtime
 
 @dataclass(frozen=True)
 class Awake:
-    """A deployment that is to run: whether it was woken for this, and whether it is healthy already."""
+    """A deployment that is to run: whether it was woken for this, and whether it is healthy already.
+
+    `lingering` are regions that were told to stop it, and still show instances: these may be about to end.
+    """
 
     placed: Provisioned
     woken: bool = False
     healthy: bool = False
     uncounted: list[str] = field(default_factory=list)
+    lingering: list[str] = field(default_factory=list)
 
 
 async def wake(journal: Journal, runtime: Runtime, target: Subject) -> Awake:
@@ -65,7 +69,12 @@ async def _wake(conn: AsyncConnection, runtime: Runtime, target: Subject, floors
         return Awake(placed, healthy=await _is_healthy(conn, deployment_id, len(existing)))
     await topologies.set_status(conn, deployment_id, TopologyStatus.RUNNING, stopped, now)
     await deployments.set_desired_state(conn, deployment_id, DesiredState.RUNNING, now)
-    return Awake(placed, woken=True)
+    return Awake(placed, woken=True, lingering=await _lingering(conn, deployment_id, stopped))
+
+
+async def _lingering(conn: AsyncConnection, deployment_id: str, stopped: list[str]) -> list[str]:
+    seen = (await instances.observe(conn, {deployment_id})).get(deployment_id, {})
+    return [region_id for region_id in stopped if region_id in seen and any(seen[region_id].instances.values())]
 
 
 async def _is_healthy(conn: AsyncConnection, deployment_id: str, regions: int) -> bool:
