@@ -2,20 +2,15 @@
 
 from datetime import timedelta
 
-import structlog
-
 from service.build.builder import BuildContext, Built, Order
-from service.build.buildkit import Address, Tls, Unreachable, connect
+from service.build.buildkit import Address, Tls, connect
 from service.build.depot import Depot, Machine
 from service.build.frontend import Site, frontend_attrs, pushed_as
-from service.build.pushed import find_pushed
+from service.build.pushed import find_pushed, image_of
 from service.build.recording import BuildRecorder
 from service.build.registry import Registry, RegistryAccess
-from service.build.solve import Solve, solve
-from service.domain.image import image_name
-from service.errors import HydraError, Transient
-
-log = structlog.get_logger(__name__)
+from service.build.solve import Solve, ready, solve
+from service.errors import HydraError
 
 _READY_WITHIN = timedelta(minutes=2)
 
@@ -44,7 +39,7 @@ class DepotBuilder:
 
     async def find(self, order: Order, build_id: str) -> Built | None:
         """Look in the registry."""
-        return await find_pushed(self._pushed, self._image(order), order, build_id)
+        return await find_pushed(self._pushed, order, build_id)
 
     async def build(self, order: Order, context: BuildContext) -> Built:
         """Get a machine and build on it; Depot hears how it ended, come what may."""
@@ -52,15 +47,11 @@ class DepotBuilder:
             await context.named(build.build_id)
             machine = await build.machine()
             async with connect(_address(machine), _tls(machine)) as daemon:
-                try:
-                    await daemon.wait_ready(_READY_WITHIN)
-                except Unreachable as error:
-                    log.warning("Depot's machine does not answer", build=build.build_id, said=error.text)
-                    raise Transient("Depot's machine does not answer", reason="BUILDER_UNREACHABLE") from error
+                await ready(daemon, "Depot's machine", _READY_WITHIN)
                 return await solve(daemon, self._solve(order, build.build_id), context, self._recorder)
 
     def _solve(self, order: Order, build_id: str) -> Solve:
-        image = self._image(order)
+        image = image_of(order, self._registry)
         return Solve(
             order,
             build_id,
@@ -70,9 +61,6 @@ class DepotBuilder:
             self._site.clone_url,
             self._registry,
         )
-
-    def _image(self, order: Order) -> str:
-        return image_name(self._registry.url, order.builder_project, order.project_id, order.deployment_id)
 
 
 def _described(error: Exception) -> str:

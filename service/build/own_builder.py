@@ -4,20 +4,15 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import structlog
-
 from service.build.builder import BuildContext, Built, Order
-from service.build.buildkit import Address, Tls, Unreachable, connect
+from service.build.buildkit import Address, Tls, connect
 from service.build.buildkit.address import Scheme
 from service.build.frontend import Site, docker_attrs, frontend_attrs, kept_by_docker, pushed_as, shared_builder_attrs
-from service.build.pushed import find_pushed
+from service.build.pushed import find_pushed, image_of
 from service.build.recording import BuildRecorder
 from service.build.registry import Registry, RegistryAccess
-from service.build.solve import Solve, solve
-from service.domain.image import image_name
-from service.errors import FailedPrecondition, Transient
-
-log = structlog.get_logger(__name__)
+from service.build.solve import Solve, ready, solve
+from service.errors import FailedPrecondition
 
 _READY_WITHIN = timedelta(seconds=30)
 
@@ -72,28 +67,21 @@ class OwnBuilder:
         """Look in the registry; a Docker engine keeps no image of a build that nobody waited for."""
         if self._daemons.of(order).address.scheme is Scheme.DOCKER:
             return None
-        return await find_pushed(self._pushed, self._image(order), order, build_id)
+        return await find_pushed(self._pushed, order, build_id)
 
     async def build(self, order: Order, context: BuildContext) -> Built:
         """Wait for the daemon and build."""
         at = self._daemons.of(order)
         async with connect(at.address, at.tls) as daemon:
-            try:
-                await daemon.wait_ready(at.ready_within)
-            except Unreachable as error:
-                log.warning("the builder does not answer", address=str(at.address), said=error.text)
-                raise Transient(f"the builder at {at.address} does not answer", reason="BUILDER_UNREACHABLE") from error
+            await ready(daemon, f"the builder at {at.address}", at.ready_within)
             build_id = uuid.uuid4().hex
             await context.named(build_id)
             return await solve(daemon, self._solve(order, build_id), context, self._recorder)
 
     def _solve(self, order: Order, build_id: str) -> Solve:
-        image = self._image(order)
+        image = image_of(order, self._registry)
         attrs = frontend_attrs(order, self._site) | shared_builder_attrs(order)
         exporter = pushed_as(image, insecure=self._registry.insecure)
         if self._daemons.of(order).address.scheme is Scheme.DOCKER:
             attrs, exporter = docker_attrs(order, attrs), kept_by_docker(image)
         return Solve(order, build_id, image, attrs, exporter, self._site.clone_url, self._registry)
-
-    def _image(self, order: Order) -> str:
-        return image_name(self._registry.url, order.builder_project, order.project_id, order.deployment_id)

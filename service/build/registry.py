@@ -52,7 +52,7 @@ class Registry:
     """One registry, asked over HTTP; every call is bounded in time and size."""
 
     def __init__(self, access: RegistryAccess, answer_within: timedelta = timedelta(seconds=10)) -> None:
-        self._access = access
+        self.access = access
         self._http = httpx.AsyncClient(
             base_url=f"{'http' if access.insecure else 'https'}://{access.host}",
             timeout=answer_within.total_seconds(),
@@ -67,7 +67,7 @@ class Registry:
 
         Raises Transient where it cannot tell, FailedPrecondition where it refuses the credentials.
         """
-        name, _, tag = image.removeprefix(f"{self._access.host}/").rpartition(":")
+        name, _, tag = image.removeprefix(f"{self.access.host}/").rpartition(":")
         manifest = await self._get(f"/v2/{name}/manifests/{tag}", name, accept=_MANIFESTS)
         if manifest is None:
             return None
@@ -102,13 +102,13 @@ class Registry:
 
     async def _authorization(self, challenge: str, name: str) -> dict[str, str]:
         scheme, _, rest = challenge.partition(" ")
-        basic = httpx.BasicAuth(self._access.username, self._access.password)
+        basic = httpx.BasicAuth(self.access.username, self.access.password)
         if scheme.lower() != "bearer":
             request = next(basic.auth_flow(httpx.Request("GET", "http://registry")))
             return {"authorization": request.headers["authorization"]}
         given = dict(_PARAMETER.findall(rest))
         realm = urlsplit(given.get("realm", ""))
-        if realm.scheme != "https" and not self._access.insecure:
+        if realm.scheme != "https" and not self.access.insecure:
             raise FailedPrecondition(
                 "the registry wants its password sent without TLS: that is refused", reason="REGISTRY_AUTH_FAILED"
             )

@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 
 from service.build.builder import BUILD_FAILED, BuildContext, Built, Order
-from service.build.buildkit import Build, BuildKit, Credentials, Exporter, SessionLost, SolveFailed
+from service.build.buildkit import Build, BuildKit, Credentials, Exporter, SessionLost, SolveFailed, Unreachable
 from service.build.failure import Failure, FailureKind, classify
 from service.build.failure.text import shown
 from service.build.recording import BuildRecorder, CommitDiffers, Expected, Recording
@@ -32,6 +33,15 @@ class Solve:
     exporter: Exporter
     clone_url: str
     registry: RegistryAccess = field(repr=False)
+
+
+async def ready(daemon: BuildKit, who: str, within: timedelta) -> None:
+    """Wait until the daemon answers. Raises Transient, which says `who` does not."""
+    try:
+        await daemon.wait_ready(within)
+    except Unreachable as error:
+        log.warning("a builder does not answer", who=who, said=error.text)
+        raise Transient(f"{who} does not answer", reason="BUILDER_UNREACHABLE") from error
 
 
 async def solve(daemon: BuildKit, wanted: Solve, context: BuildContext, recorder: BuildRecorder) -> Built:

@@ -3,22 +3,12 @@
 import asyncio
 from datetime import timedelta
 
-import grpc
-import pytest
-from hydra.v1 import deploy_pb2
-
 from service.database import tables
 from service.dev.busybox import busybox_files
 from service.dev.world import PREVIEW
 from tests.build_site import BuildSite
 from tests.servers.github_repository import Head
 from tests.waiting import until
-
-
-async def refused(site: BuildSite, deployment_id: str, source: deploy_pb2.GitSource) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await site.deploy(deployment_id, source)
-    return raised.value
 
 
 async def test_a_private_repository_becomes_a_running_image(site: BuildSite) -> None:
