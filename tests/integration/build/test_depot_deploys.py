@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -16,10 +17,11 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def site(depot_site: BuildSite, depot: FakeDepot, depot_machine: FakeMachine) -> BuildSite:
+def site(depot_site: BuildSite, depot: FakeDepot, depot_machine: FakeMachine) -> Iterator[BuildSite]:
+    """Lend out the real machine; what a test changes of Depot's token is put back, for others share this Depot."""
     depot.machine = depot_machine
+    yield depot_site
     depot.token = depot_site.registry.account.password
-    return depot_site
 
 
 def projects(depot: FakeDepot, name: str) -> list[FakeProject]:
