@@ -20,7 +20,7 @@ from service.dev.stack import LocalStack, StackOptions
 from service.rpc.client import DeployClient
 
 # The usual ones are too long to watch.
-_TIMES = {"standby_delay": timedelta(milliseconds=500), "idle_time": timedelta(seconds=1)}
+_TIMES = {"standby_delay": timedelta(milliseconds=500), "idle_time": timedelta(seconds=2)}
 
 
 def demo() -> None:

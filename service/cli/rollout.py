@@ -14,6 +14,7 @@ from service.clock import now_ms
 from service.database import overview
 from service.database.engine import Database
 from service.database.overview import Overview
+from service.domain.deployment import Status
 from service.errors import Transient
 from service.rpc.client import DeployClient
 
@@ -58,4 +59,5 @@ class Rollout:
     async def _look(self, view: View) -> None:
         with suppress(Transient):  # the call tells how it ends; a look that failed is made again
             seen = await self.database.read(partial(overview.progress, deployment_id=self.deployment_id))
+            self.accepted = self.accepted or seen.status != Status.PENDING
             view.show(seen, now_ms())

@@ -1,6 +1,8 @@
 """The act of the demo that sweeps previews: of two that are old enough, the one that nobody calls is put to rest."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from hydra.v1 import deploy_pb2
@@ -29,11 +31,13 @@ async def sweep(console: Console, box: Sandbox, client: DeployClient) -> None:
     settings = box.stack.settings()
     called, idle = await asyncio.gather(_preview(box, client, "called"), _preview(box, client, "idle"))
     done(console, f"deployed two previews, {called} and {idle}; the first is called, the second is not")
-    with console.status("waiting until the second preview is idle"):
-        while await _fates(box, settings) != {called: Fate.ACTIVE, idle: Fate.IDLE}:
-            await _visit(box, settings, called)
-            await asyncio.sleep(_LOOK_SECONDS)
-    operation_id = await client.scale_down()
+    async with _visited(box, settings, called):  # the sweep included: it asks for itself who was called
+        with console.status("waiting until the second preview is idle"):
+            while True:
+                if await _fates(box, settings) == {called: Fate.ACTIVE, idle: Fate.IDLE}:
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+        operation_id = await client.scale_down()
     operation = await box.stack.database.read(partial(history.operation, operation_id=operation_id))
     time = format_duration(settings.deploy.idle_time)
     done(console, f"{figures(operation)}: {idle}, idle for {time} (by default: {_USUAL_TIME})")
@@ -54,7 +58,19 @@ async def _fates(box: Sandbox, settings: Settings) -> dict[str, Fate]:
     return {preview.deployment_id: preview.fate for preview in found}
 
 
-async def _visit(box: Sandbox, settings: Settings, deployment_id: str) -> None:
+@asynccontextmanager
+async def _visited(box: Sandbox, settings: Settings, deployment_id: str) -> AsyncIterator[None]:
+    """Call a deployment again and again while the block lasts."""
     _, environment_id = box.preview
     routed = Routed(box.world.workspace_id, box.world.project_id, environment_id, deployment_id)
-    await log_visit(parse_clickhouse(settings.clickhouse.url.get_secret_value()), routed, now_ms())
+    dsn = parse_clickhouse(settings.clickhouse.url.get_secret_value())
+
+    async def visit() -> None:
+        while True:
+            await log_visit(dsn, routed, now_ms())
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async with asyncio.TaskGroup() as group:
+        visits = group.create_task(visit())
+        yield
+        visits.cancel()

@@ -12,6 +12,7 @@ from service.database.dsn import parse
 from service.database.engine import Database
 from service.dev.workload import AgentBehaviour
 from tests.installation import IMAGE, Installation, deploy_request
+from tests.waiting import until
 
 DEPLOY = "/hydra.v1.DeployService/{key}/Deploy"
 
@@ -116,8 +117,15 @@ async def test_nobody_ever_sees_half_a_switch(installation: Installation) -> Non
         while not done.is_set():
             seen.add(await database.read(look))
 
+    async def was_seen(owner: str) -> bool:
+        return (owner,) in seen or watching.done()
+
     watching = asyncio.ensure_future(watch())
-    owners = [custom, *[await installation.deployed(world) for _ in range(3)]]
+    owners = [custom]
+    for _ in range(3):
+        await until(lambda: was_seen(owners[-1]))  # a watcher that is slow proves nothing
+        owners.append(await installation.deployed(world))
+    await until(lambda: was_seen(owners[-1]))
     done.set()
     await watching
     await database.close()
