@@ -1,1 +1,1 @@
-"""GitHub as a place where code is: branches, their heads, and tokens that may read one repository."""
+"""GitHub: where code is read, and where people see what became of it. Each with a token that may do that alone."""

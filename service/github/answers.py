@@ -24,6 +24,14 @@ def text(body: Any, *path: str) -> str:
     return found.encode(errors="replace").decode()
 
 
+def number(body: Any, *path: str) -> int:
+    """Return the number of one or more at `path`, as all of GitHub's are. Raises Transient where there is none."""
+    found = find(body, *path)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise unusable()
+    return found
+
+
 def moment_ms(body: Any, *path: str) -> int:
     """Return the ISO 8601 time at `path` as Unix milliseconds. Raises Transient where there is none."""
     try:

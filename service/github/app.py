@@ -20,7 +20,7 @@ class GitHubApp:
     """An App's id and its private key (PEM, PKCS #1 or PKCS #8). Raises FailedPrecondition for any other key."""
 
     def __init__(self, app_id: int, private_key_pem: str) -> None:
-        self._app_id = app_id
+        self.app_id = app_id
         self._key = _load(private_key_pem)
 
     def credential(self, now_ms: int) -> Credential:
@@ -29,7 +29,7 @@ class GitHubApp:
         claims = {
             "iat": now - int(_ISSUED_BEFORE.total_seconds()),
             "exp": now + int(_ENDS_AFTER.total_seconds()),
-            "iss": str(self._app_id),
+            "iss": str(self.app_id),
         }
         return Credential("the app", jwt.encode(claims, self._key, algorithm="RS256"))
 

@@ -25,7 +25,6 @@ _HEADERS = {
     "X-GitHub-Api-Version": "2022-11-28",
 }
 _LIMITS = httpx.Limits(max_connections=10, max_keepalive_connections=5)
-_ANSWER_BYTES = 1 << 20
 _REDIRECTS = 5
 # A repository or branch that was renamed; the request is repeated verbatim, its method included.
 # https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
@@ -43,6 +42,16 @@ class Credential:
 NOBODY = Credential("nobody", "")
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked: a quoted path that begins with a slash, and how large the answer may be."""
+
+    method: str
+    path: str
+    body: Any = None
+    most_bytes: int = 1 << 20
+
+
 class GitHubClient:
     """A small pool of connections to one GitHub. Proxies and authorities are those of the environment."""
 
@@ -57,33 +66,31 @@ class GitHubClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def request(self, method: str, path: str, credential: Credential, body: Any = None) -> Answer:
-        """Send a request to `path`, which is quoted and begins with a slash, and return any answer below 500.
+    async def send(self, request: Request, credential: Credential) -> Answer:
+        """Send a request, and return any answer below 500.
 
         Raises Transient where there is no usable answer in time, or GitHub asks for patience.
         """
         self._limits.check(credential.name)
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                response, payload = await self._exchange(method, path, credential, body)
+                response, payload = await self._exchange(request, credential)
         except TimeoutError:
             raise unavailable("GitHub did not answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL):
             raise unavailable("GitHub cannot be reached") from None
         if not response.is_success:
-            _report(method, path, credential, response)
+            _report(request, credential, response)
         self._limits.heed(credential.name, response.status_code, response.headers, payload)
         return _read(response.status_code, payload)
 
-    async def _exchange(
-        self, method: str, path: str, credential: Credential, body: Any
-    ) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, request: Request, credential: Credential) -> tuple[httpx.Response, bytes]:
         """Send the request, again where it is told to go to another path, and read the last answer."""
         headers = {"Authorization": f"Bearer {credential.token}"} if credential.token else {}
-        url = httpx.URL(f"{self._api}{path}")
+        url = httpx.URL(f"{self._api}{request.path}")
         for _ in range(_REDIRECTS + 1):
-            async with self._http.stream(method, url, json=body, headers=headers) as response:
-                payload = await _bounded(response)
+            async with self._http.stream(request.method, url, json=request.body, headers=headers) as response:
+                payload = await _bounded(response, request.most_bytes)
             if response.status_code not in _MOVED:
                 return response, payload
             url = self._moved(url, response.headers)
@@ -94,14 +101,16 @@ class GitHubClient:
         to = url.join(headers.get("location", ""))
         if (to.scheme, to.host, to.port) != (self._api.scheme, self._api.host, self._api.port):
             raise unavailable("GitHub redirects to another host: see that github.api_url is its API")
-        return self._api.copy_with(raw_path=to.raw_path)
+        # Where it names a path alone, a repository has moved, and the same is asked of it.
+        query = b"?" + url.query if url.query and not to.query else b""
+        return self._api.copy_with(raw_path=to.raw_path + query)
 
 
-async def _bounded(response: httpx.Response) -> bytes:
+async def _bounded(response: httpx.Response, most_bytes: int) -> bytes:
     payload = bytearray()
     async for chunk in response.aiter_raw():
         payload += chunk
-        if len(payload) > _ANSWER_BYTES:
+        if len(payload) > most_bytes:
             raise unusable()
     return bytes(payload)
 
@@ -120,12 +129,12 @@ def _read(status: int, payload: bytes) -> Answer:
         raise unusable() from None
 
 
-def _report(method: str, path: str, credential: Credential, response: httpx.Response) -> None:
+def _report(request: Request, credential: Credential, response: httpx.Response) -> None:
     """Log what GitHub's support asks for; never what GitHub says, which may repeat what it was told."""
     log.info(
         "GitHub refuses",
-        method=method,
-        path=path,
+        method=request.method,
+        path=request.path,
         who=credential.name,
         status=response.status_code,
         request_id=response.headers.get("x-github-request-id", "")[:64],

@@ -10,6 +10,8 @@ from service.github.refusals import rate_limited
 
 _UNSAID_S = 60  # "wait for at least one minute"
 _LONGEST_S = 3600  # the window of the primary limit
+# What a 403 says that is a limit, without headers that say so; the second is what GitHub Enterprise has called it.
+_WORDS = (b"rate limit", b"abuse detection")
 
 
 class RateLimits:
@@ -43,7 +45,7 @@ def _is_limit(status: int, headers: Mapping[str, str], payload: bytes) -> bool:
     if status != HTTPStatus.FORBIDDEN:
         return status == HTTPStatus.TOO_MANY_REQUESTS
     used_up = headers.get("x-ratelimit-remaining") == "0"
-    return used_up or "retry-after" in headers or b"rate limit" in payload.lower()
+    return used_up or "retry-after" in headers or any(words in payload.lower() for words in _WORDS)
 
 
 def _wait_s(headers: Mapping[str, str], now_s: int) -> int:

@@ -1,8 +1,17 @@
 """What GitHub's refusals mean for people: the one place where its answers become errors of ours."""
 
 from http import HTTPStatus
+from typing import Any
 
 from service.errors import BuildFailed, FailedPrecondition, HydraError, Internal, Transient
+from service.github.scopes import Grant, Scope
+
+# Words of a 403 that is not about rights, their reason, and what they mean for a repository.
+_CLOSED = (
+    ("issue is locked", "GITHUB_CONVERSATION_LOCKED", "a conversation of {} is locked: unlock it on GitHub"),
+    ("commenting is disabled", "GITHUB_CONVERSATION_FULL", "GitHub takes no more comments on a conversation of {}"),
+    ("archived", "GITHUB_REPOSITORY_ARCHIVED", "{} is archived on GitHub: nothing can be written there"),
+)
 
 
 def unavailable(message: str) -> Transient:
@@ -72,12 +81,27 @@ def installation_gone(repository: str) -> BuildFailed:
     )
 
 
-def access_denied(repository: str) -> BuildFailed:
+def access_denied(grant: Grant) -> BuildFailed:
+    verb, things = grant.scope.verb, grant.scope.things
     return BuildFailed(
-        f"GitHub does not let the App read {repository}: on GitHub, see that the App's installation is not suspended, "
-        "includes the repository and may read its contents",
+        f"GitHub does not let the App {verb} the {things} of {grant.repository}: on GitHub, see that the App's "
+        f"installation is not suspended, includes the repository and may {verb} its {things}",
         reason="GITHUB_ACCESS_DENIED",
-        repository=repository,
+        repository=grant.repository,
+    )
+
+
+def not_granted(grant: Grant) -> HydraError:
+    """Return the error for a permission that the App or its installation lacks; without contents nothing is built."""
+    scope = grant.scope
+    if scope is Scope.CONTENTS:
+        return access_denied(grant)
+    return FailedPrecondition(
+        f"the GitHub App may not {scope.verb} {scope.things} of {grant.repository}: "
+        f"give it the permission `{scope.label}` and accept it on the installation",
+        reason="GITHUB_PERMISSION_MISSING",
+        repository=grant.repository,
+        permission=scope.label,
     )
 
 
@@ -96,6 +120,47 @@ def branch_not_found(repository: str, branch: str) -> BuildFailed:
         reason="BRANCH_NOT_FOUND",
         repository=repository,
         branch=branch,
+    )
+
+
+def closed(repository: str, said: Any) -> FailedPrecondition | None:
+    """Return the error where nobody may write, whatever his rights; GitHub tells it by words alone."""
+    for words, reason, message in _CLOSED:
+        if words in str(said).lower():
+            return FailedPrecondition(message.format(repository), reason=reason, repository=repository)
+    return None
+
+
+def deployment_refused(repository: str, commit_sha: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"GitHub takes no deployment of commit {commit_sha} of {repository}: see that the repository has that commit",
+        reason="GITHUB_DEPLOYMENT_REFUSED",
+        repository=repository,
+        commit_sha=commit_sha,
+    )
+
+
+def deployment_not_found(repository: str, deployment_id: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{repository} has no deployment {deployment_id} on GitHub: it was deleted, or is another repository's",
+        reason="GITHUB_DEPLOYMENT_NOT_FOUND",
+        repository=repository,
+    )
+
+
+def status_refused(repository: str, deployment_id: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"GitHub takes no more statuses of deployment {deployment_id} of {repository}, or not this one",
+        reason="GITHUB_STATUS_REFUSED",
+        repository=repository,
+    )
+
+
+def comment_refused(repository: str, number: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"GitHub does not take our comment on pull request {number} of {repository}: it is too long or too much",
+        reason="GITHUB_COMMENT_REFUSED",
+        repository=repository,
     )
 
 

@@ -9,11 +9,16 @@ from urllib.parse import quote
 
 from service import clock
 from service.github import refusals
+from service.github.access import Access
 from service.github.answers import Answer
 from service.github.app import GitHubApp
-from service.github.client import NOBODY, GitHubClient
+from service.github.client import GitHubClient, Request
 from service.github.commits import Commit, read_commit, read_reference
-from service.github.tokens import InstallationToken, InstallationTokens
+from service.github.identity import Ourselves
+from service.github.reporting import GitHubReports, NullReports
+from service.github.reports import Reports
+from service.github.scopes import Grant, Scope
+from service.github.tokens import InstallationTokens
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Repositories(Protocol):
 
 
 class NullGitHub:
-    """GitHub where nothing of it is configured. Says so."""
+    """GitHub where nothing of it is configured. Says so to whoever wants to read, and reports nothing."""
+
+    reports: Reports = NullReports()
 
     async def branch_head(self, repository: str, branch: str, installation_id: int | None) -> Commit:  # noqa: ARG002 - the protocol's
         raise refusals.not_configured()
@@ -76,90 +83,61 @@ class NullGitHub:
 
 
 class GitHub:
-    """Repositories on a real GitHub. Raises FailedPrecondition for a private key that is none."""
+    """Repositories on a real GitHub, and reports to it. Raises FailedPrecondition for a private key that is none.
+
+    Both share connections, tokens and what GitHub said of its limits.
+    """
 
     def __init__(self, settings: GitHubSettings, now_ms: Callable[[], int] = clock.now_ms) -> None:
         app = GitHubApp(settings.app_id, settings.private_key_pem) if settings.app_id else None
-        self._client = GitHubClient(settings.api_url, settings.timeout, now_ms)
-        self._tokens = InstallationTokens(self._client, app, now_ms) if app else None
-        self._allow_unauthenticated = settings.allow_unauthenticated
+        client = GitHubClient(settings.api_url, settings.timeout, now_ms)
+        tokens = InstallationTokens(client, app, now_ms) if app else None
+        self._access = Access(client, tokens, allow_unauthenticated=settings.allow_unauthenticated)
+        self.reports: Reports = GitHubReports(self._access, Ourselves(client, app, now_ms)) if app else NullReports()
 
     async def close(self) -> None:
-        if self._tokens is not None:
-            await self._tokens.close()
-        await self._client.close()
+        await self._access.close()
 
     async def branch_head(self, repository: str, branch: str, installation_id: int | None) -> Commit:
         """Look up the newest commit of a branch, and only GitHub's own no means that there is none (02 · 1.1)."""
-        path = f"/repos/{repository}/branches/{quote(branch, safe='')}"
-        answer = await self._get(path, repository, installation_id)
+        grant = _grant(repository, installation_id)
+        answer = await self._get(f"/repos/{repository}/branches/{quote(branch, safe='')}", grant)
         if answer.status == HTTPStatus.OK:
             return read_commit(answer.body)
         if answer.status == HTTPStatus.NOT_FOUND:
-            await self._require(repository, installation_id)
+            await self._access.look(grant)
         raise refusals.branch_not_found(repository, branch)
 
     async def pull_request_head(self, repository: str, number: int, installation_id: int | None) -> Commit:
         """Look up the reference that GitHub keeps for it, which takes no more rights than a branch, and its commit."""
-        reference = f"/repos/{repository}/git/ref/pull/{number}/head"
-        answer = await self._get(reference, repository, installation_id)
+        grant = _grant(repository, installation_id)
+        answer = await self._get(f"/repos/{repository}/git/ref/pull/{number}/head", grant)
         if answer.status == HTTPStatus.NOT_FOUND:
-            await self._require(repository, installation_id)
+            await self._access.look(grant)
         if answer.status != HTTPStatus.OK:
             raise refusals.pull_request_not_found(repository, number)
         sha = read_reference(answer.body)
-        commit = await self._get(f"/repos/{repository}/commits/{sha}", repository, installation_id)
+        commit = await self._get(f"/repos/{repository}/commits/{sha}", grant)
         if commit.status != HTTPStatus.OK:
             raise refusals.unavailable(f"GitHub does not know the commit of pull request {number} yet")
         return read_commit({"name": "", "commit": commit.body})
 
     async def clone_token(self, installation_id: int | None, repository: str) -> str:
-        token = await self._token(installation_id, repository)
+        token = await self._access.token(_grant(repository, installation_id))
         return token.value if token else ""
 
     def forget(self, token: str) -> None:
-        if self._tokens is not None:
-            self._tokens.forget(token)
+        self._access.forget(token)
 
-    async def _token(self, installation_id: int | None, repository: str) -> InstallationToken | None:
-        """Return a token wherever there can be one, None where the configuration allows to go without."""
-        if self._tokens is not None and installation_id:
-            return await self._tokens.get(installation_id, repository)
-        if self._allow_unauthenticated:
-            return None
-        raise refusals.installation_missing(repository) if self._tokens else refusals.not_configured()
-
-    async def _require(self, repository: str, installation_id: int | None) -> None:
-        """Raise what is wrong with the repository, if something is."""
-        answer = await self._get(f"/repos/{repository}", repository, installation_id)
-        if answer.status != HTTPStatus.OK:
-            token = await self._token(installation_id, repository)
-            raise refusals.not_yet() if self._is_new(token) else refusals.repository_not_found(repository)
-
-    async def _get(self, path: str, repository: str, installation_id: int | None) -> Answer:
-        """Ask with a token, and with a fresh one where an old one is refused. The answer is 200, 404 or 422."""
-        token = await self._token(installation_id, repository)
-        answer = await self._ask(path, token)
-        if answer.status == HTTPStatus.UNAUTHORIZED and token is not None and not self._is_new(token):
-            self.forget(token.value)
-            token = await self._token(installation_id, repository)
-            answer = await self._ask(path, token)
-        match answer.status:
-            case HTTPStatus.OK | HTTPStatus.NOT_FOUND | HTTPStatus.UNPROCESSABLE_ENTITY:
-                return answer
-            case HTTPStatus.UNAUTHORIZED:
-                raise refusals.not_yet() if token else refusals.installation_missing(repository)
-            case HTTPStatus.FORBIDDEN | HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
-                raise refusals.not_yet() if self._is_new(token) else refusals.access_denied(repository)
-        raise refusals.unexpected(answer.status)
-
-    async def _ask(self, path: str, token: InstallationToken | None) -> Answer:
-        return await self._client.request("GET", path, token.credential if token else NOBODY)
-
-    def _is_new(self, token: InstallationToken | None) -> bool:
-        return token is not None and self._tokens is not None and self._tokens.is_new(token)
+    async def _get(self, path: str, grant: Grant) -> Answer:
+        expected = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return await self._access.ask(Request("GET", path), grant, expected)
 
 
-def open_github(settings: GitHubSettings) -> Repositories:
+def _grant(repository: str, installation_id: int | None) -> Grant:
+    return Grant(installation_id or 0, repository, Scope.CONTENTS)
+
+
+def open_github(settings: GitHubSettings) -> GitHub | NullGitHub:
     """Choose by what is configured: an App, public repositories alone, or nothing."""
     return GitHub(settings) if settings.app_id or settings.allow_unauthenticated else NullGitHub()

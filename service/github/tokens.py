@@ -1,4 +1,4 @@
-"""Installation tokens: each reads one repository, is asked for once, and is kept until shortly before its end."""
+"""Installation tokens: each for one use of one repository, asked for once, and kept until shortly before its end."""
 
 import asyncio
 import re
@@ -12,15 +12,17 @@ from typing import Any
 from service.github import refusals
 from service.github.answers import Answer, find, moment_ms, text
 from service.github.app import GitHubApp
-from service.github.client import Credential, GitHubClient
+from service.github.client import Credential, GitHubClient, Request
+from service.github.scopes import Grant, Scope
 
 _MARGIN_MS = int(timedelta(minutes=5).total_seconds() * 1000)
 # Parts of GitHub learn of a token and its rights only seconds after it was given (octokit/auth-app.js, issues 65, 589).
 _LAG_MS = 10_000
-_READ = {"permissions": {"contents": "read"}}
+# Of a permission, where other refusals of a token are about repositories. No code tells the two apart.
+_NOT_GRANTED = "permissions requested are not granted"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")  # GitHub promises no form, and a header takes no more than this
 
-Key = tuple[int, str]
+Key = tuple[int, str, Scope]
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,19 @@ class InstallationTokens:
         self._kept: dict[Key, InstallationToken] = {}
         self._asked: dict[Key, asyncio.Task[InstallationToken]] = {}
 
-    async def get(self, installation_id: int, repository: str) -> InstallationToken:
-        """Return a token for `repository` that is good for five minutes and more.
+    async def get(self, grant: Grant) -> InstallationToken:
+        """Return a token for no more than what is granted, that is good for five minutes and more.
 
         Raises BuildFailed where the installation or its right to the repository is gone, FailedPrecondition where
-        GitHub does not accept the App itself.
+        GitHub does not accept the App itself, or the installation does not let it do that much.
         """
-        key = (installation_id, repository.lower())
+        key = (grant.installation_id, grant.repository.lower(), grant.scope)
         kept = self._kept.get(key)
         if kept is not None and self._is_good(kept):
             return kept
         task = self._asked.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.create_task(self._ask(installation_id, repository))
+            task = self._asked[key] = asyncio.create_task(self._ask(grant))
             task.add_done_callback(partial(self._keep, key))
         return await asyncio.shield(task)  # one caller's cancellation is not the others'
 
@@ -87,51 +89,55 @@ class InstallationTokens:
             self._kept = {other: token for other, token in self._kept.items() if self._is_good(token)}
             self._kept[key] = task.result()
 
-    async def _ask(self, installation_id: int, repository: str) -> InstallationToken:
-        _, _, name = repository.partition("/")
-        answer = await self._create(installation_id, repository, {"repositories": [name], **_READ})
-        if answer.status != HTTPStatus.CREATED or not _is_for(answer.body, repository):
-            repository_id = await self._find(installation_id, repository)
-            answer = await self._create(installation_id, repository, {"repository_ids": [repository_id], **_READ})
+    async def _ask(self, grant: Grant) -> InstallationToken:
+        permissions = grant.scope.permissions
+        _, _, name = grant.repository.partition("/")
+        answer = await self._create(grant, {"repositories": [name], "permissions": permissions})
+        if answer.status != HTTPStatus.CREATED or not _is_for(answer.body, grant.repository):
+            wanted = {"repository_ids": [await self._find(grant)], "permissions": permissions}
+            answer = await self._create(grant, wanted)
         if answer.status != HTTPStatus.CREATED:
-            raise refusals.access_denied(repository)
-        return self._read(installation_id, answer.body)
+            raise refusals.access_denied(grant)
+        return self._read(grant.installation_id, answer.body)
 
-    async def _find(self, installation_id: int, repository: str) -> int:
+    async def _find(self, grant: Grant) -> int:
         """Find the id of a repository that is not under its name in the installation: renamed, or of another owner.
 
         Asked with a token that reads no contents and never leaves here.
         """
-        answer = await self._create(installation_id, repository, {"permissions": {"metadata": "read"}})
+        answer = await self._create(grant, {"permissions": {"metadata": "read"}})
         if answer.status != HTTPStatus.CREATED:
-            raise refusals.access_denied(repository)
-        scout = self._read(installation_id, answer.body)
-        answer = await self._client.request("GET", f"/repos/{repository}", scout.credential)
+            raise refusals.access_denied(grant)
+        scout = self._read(grant.installation_id, answer.body)
+        answer = await self._client.send(Request("GET", f"/repos/{grant.repository}"), scout.credential)
         repository_id = find(answer.body, "id")
         if answer.status == HTTPStatus.OK and isinstance(repository_id, int):
             return repository_id
         if answer.status == HTTPStatus.NOT_FOUND:
-            raise refusals.repository_not_found(repository)
+            raise refusals.repository_not_found(grant.repository)
         raise refusals.not_yet()
 
-    async def _create(self, installation_id: int, repository: str, scope: dict[str, Any]) -> Answer:
-        """Ask for a token; the answer is 201, or 422 where the installation cannot give that much."""
+    async def _create(self, grant: Grant, wanted: dict[str, Any]) -> Answer:
+        """Ask for a token; the answer is 201, or 422 where the installation does not have such a repository."""
         app = self._app.credential(self._now_ms())
-        answer = await self._client.request("POST", f"/app/installations/{installation_id}/access_tokens", app, scope)
+        path = f"/app/installations/{grant.installation_id}/access_tokens"
+        answer = await self._client.send(Request("POST", path, wanted), app)
         match answer.status:
+            case HTTPStatus.UNPROCESSABLE_ENTITY if _NOT_GRANTED in str(find(answer.body, "message")):
+                raise refusals.not_granted(grant)
             case HTTPStatus.CREATED | HTTPStatus.UNPROCESSABLE_ENTITY:
                 return answer
             case HTTPStatus.UNAUTHORIZED:
                 raise refusals.auth_failed()
             case HTTPStatus.FORBIDDEN:
-                raise refusals.access_denied(repository)
+                raise refusals.access_denied(grant)
             case HTTPStatus.NOT_FOUND:
-                raise await self._nothing_there(repository)
+                raise await self._nothing_there(grant.repository)
         raise refusals.unexpected(answer.status)
 
     async def _nothing_there(self, repository: str) -> Exception:
         """Tell an installation that is gone from an App that never was: GitHub says 404 to both."""
-        answer = await self._client.request("GET", "/app", self._app.credential(self._now_ms()))
+        answer = await self._client.send(Request("GET", "/app"), self._app.credential(self._now_ms()))
         known = answer.status == HTTPStatus.OK
         return refusals.installation_gone(repository) if known else refusals.auth_failed()
 

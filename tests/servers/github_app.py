@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.servers.github_repository import Repository
+
 _JWT_LONGEST_S = 600
 
 
@@ -20,10 +22,14 @@ def _private_key() -> RSAPrivateKey:
 
 @dataclass
 class App:
-    """What the operator pastes into the configuration; the key is PKCS #1, as GitHub gives it."""
+    """What the operator pastes into the configuration; the key is PKCS #1, as GitHub gives it.
+
+    The `slug` is the name of its bot, which its owner may change.
+    """
 
     app_id: int
     private_key_pem: str = field(repr=False)
+    slug: str = "hydra"
 
     @classmethod
     def create(cls) -> "App":
@@ -51,6 +57,10 @@ class App:
         return None if claims["iss"] == str(self.app_id) else (404, "Integration not found")
 
 
+def _default_permissions() -> dict[str, str]:
+    return {"contents": "read", "metadata": "read", "deployments": "write", "pull_requests": "write"}
+
+
 @dataclass
 class Installation:
     """The App on one account. It covers all of the account's repositories, or those of `only` (full names)."""
@@ -58,7 +68,7 @@ class Installation:
     installation_id: int
     owner: str
     only: set[str] | None = None
-    permissions: dict[str, str] = field(default_factory=lambda: {"contents": "read", "metadata": "read"})
+    permissions: dict[str, str] = field(default_factory=_default_permissions)
     suspended: bool = False
 
     def covers(self, full_name: str) -> bool:
@@ -73,6 +83,14 @@ class Token:
     permissions: dict[str, str]
     repository_ids: frozenset[int] | None
     ends_at_ms: int
+
+    def allows(self, repository: Repository, permission: str, level: str = "read") -> bool:
+        """Tell whether it is good for that much of a repository."""
+        given = self.permissions.get(permission)
+        if given is None or (level == "write" and given == "read"):
+            return False
+        chosen = self.repository_ids is None or repository.repository_id in self.repository_ids
+        return chosen and self.installation.covers(repository.full_name)
 
 
 @dataclass

@@ -2,10 +2,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service.github.reports import Reports, Site
 from service.github.repositories import GitHub, GitHubSettings
 from tests.servers.github import FakeGitHub
 from tests.servers.github_clock import Clock
-from tests.servers.github_repository import Head
+from tests.servers.github_repository import Head, Repository
 
 
 @pytest.fixture
@@ -41,3 +42,18 @@ async def anybody(fake: FakeGitHub, clock: Clock) -> AsyncIterator[GitHub]:
     github = GitHub(GitHubSettings(api_url=fake.url, allow_unauthenticated=True), clock.now_ms)
     yield github
     await github.close()
+
+
+@pytest.fixture
+def shop(fake: FakeGitHub) -> Repository:
+    return fake.repository("acme/shop")
+
+
+@pytest.fixture
+def reports(github: GitHub) -> Reports:
+    return github.reports
+
+
+@pytest.fixture
+def site(installation: int) -> Site:
+    return Site(installation, "acme/shop")

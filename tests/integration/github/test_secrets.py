@@ -2,7 +2,8 @@
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -12,6 +13,7 @@ import structlog
 from service.errors import HydraError
 from service.github.app import GitHubApp
 from service.github.client import Credential
+from service.github.reports import DeploymentState, NewDeployment, Site, Status
 from service.github.repositories import GitHub, GitHubSettings
 from tests.servers.github import FakeGitHub
 from tests.servers.github_clock import Clock
@@ -67,7 +69,7 @@ async def test_no_secret_is_in_a_log_line_an_error_or_a_repr(
     ]:
         fake.faults.plan(path, fault)
         shown.append(await told(github, installation))
-    shown.append(repr(vars(github)["_tokens"].__dict__))
+    shown.append(repr(vars(vars(github)["_access"])["_tokens"].__dict__))
     await github.close()
 
     assertions = {asked.headers["Authorization"].partition(" ")[2] for asked in fake.asked("/access_tokens")}
@@ -79,10 +81,39 @@ async def test_no_secret_is_in_a_log_line_an_error_or_a_repr(
     assert [secret for secret in planted if secret in everything] == []
 
 
+async def test_no_secret_is_shown_by_a_report(
+    fake: FakeGitHub, github: GitHub, site: Site, clock: Clock, lines: StringIO
+) -> None:
+    reports = github.reports
+    made = await reports.open_deployment(site, NewDeployment("d_1", "a" * 40, "preview", is_production=False))
+    clock.forward(timedelta(seconds=11))
+    status = Status(DeploymentState.SUCCESS, "Ready", "preview", "", "")
+    told_back = {"message": f"Bad credentials {' '.join(fake.tokens.given)}"}
+    shown = [repr(github), repr(reports), repr(vars(reports))]
+    for answer in (400, 401, 403, 404, 409, 410, 418, 422, 429, 500):
+        fake.faults.plan("/repos/*", Fault(answer, body=told_back), times=2)
+        shown += [
+            await all_of(reports.report_status(site, made, status)),
+            await all_of(reports.find_comment(site, 1, "x", 0)),
+            await all_of(reports.write_comment(site, 1, 0, "x")),
+        ]
+        clock.forward(timedelta(hours=2))
+
+    planted = {*fake.tokens.given, *(asked.headers["Authorization"].partition(" ")[2] for asked in fake.requests)}
+    everything = "\n".join([*shown, lines.getvalue()])
+    assert len(planted) > 10
+    assert "GitHub refuses" in everything
+    assert [secret for secret in planted if secret in everything] == []
+
+
 async def told(github: GitHub, installation: int) -> str:
     """Fail, and return all that an error handler could print of it."""
+    return await all_of(github.branch_head("acme/shop", "main", installation))
+
+
+async def all_of(failing: Awaitable[object]) -> str:
     with pytest.raises(HydraError) as caught:
-        await github.branch_head("acme/shop", "main", installation)
+        await failing
     error: Any = caught.value
     return f"{error!r} {error!s} {error.facts} {''.join(traceback.format_exception(error))}"
 
