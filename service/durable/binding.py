@@ -1,10 +1,11 @@
-"""Serving the rpcs of a proto service as handlers of a Restate virtual object, and calling others by name.
+"""Serving the rpcs of a proto service as handlers of a Restate service, and calling others by name.
 
-The proto decides: service and handler names, message types, and which handlers are shared (01 · 3).
+The proto decides: service and handler names, message types, whether the service is keyed, and which of its handlers
+are shared (01 · 3).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from restate import InvocationRetryPolicy, ObjectContext, RestateDurableCallFuture, TerminalError, VirtualObject
+from restate import Context, InvocationRetryPolicy, RestateDurableCallFuture, Service, TerminalError, VirtualObject
 from restate.serde import BytesSerde
 
 from service.durable.payload import decode, encode
@@ -23,6 +24,7 @@ from service.errors import HydraError
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Any, Any], Awaitable[Message]]
+Served = Service | VirtualObject
 
 # About a day in all, as the reference's policy, but a blip costs a fraction of a second instead of a minute (05 · 8).
 PATIENT = InvocationRetryPolicy(
@@ -41,31 +43,33 @@ class HandlerOptions:
     # While a step waits outside (a health gate, a build), nothing is journaled: these bound that silence (05 · 7).
     inactivity_timeout: timedelta = timedelta(minutes=5)
     abort_timeout: timedelta = timedelta(minutes=15)
+    retries: InvocationRetryPolicy = field(default_factory=lambda: PATIENT)
 
 
 _DEFAULT = HandlerOptions()
 
 
-def virtual_object(
+def service(
     name: str, handlers: Mapping[str, Handler], options: HandlerOptions = _DEFAULT, *, public: bool = False
-) -> VirtualObject:
-    """Build the Restate object for proto service `name`, with one handler per entry (rpc name → function)."""
-    served = VirtualObject(
+) -> Served:
+    """Build the Restate service for proto service `name`, with one handler per entry (rpc name → function)."""
+    kind = VirtualObject if _option(_service(name), "service_type") == "VIRTUAL_OBJECT" else Service
+    served = kind(
         name,
         ingress_private=not public,
         inactivity_timeout=options.inactivity_timeout,
         abort_timeout=options.abort_timeout,
-        invocation_retry_policy=PATIENT,
+        invocation_retry_policy=options.retries,
     )
     for rpc, function in handlers.items():
-        _serve(served, _method(name, rpc), function)
+        _serve(served, _service(name).methods_by_name[rpc], function)
     return served
 
 
-def _serve(served: VirtualObject, method: MethodDescriptor, function: Handler) -> None:
+def _serve(served: Served, method: MethodDescriptor, function: Handler) -> None:
     request_type = GetMessageClass(method.input_type)
 
-    async def handler(ctx: ObjectContext, body: bytes) -> bytes:
+    async def handler(ctx: Context, body: bytes) -> bytes:
         try:
             request = decode(body, ctx.request().headers.get("content-type"), request_type)
             response = await function(ctx, request)
@@ -74,23 +78,26 @@ def _serve(served: VirtualObject, method: MethodDescriptor, function: Handler) -
             raise to_terminal(error) from None
         return encode(response)
 
-    served.handler(
-        name=method.name,
-        kind="shared" if _is_shared(method) else "exclusive",
-        accept="*/*",
-        content_type="application/json",
-        input_serde=BytesSerde(),
-        output_serde=BytesSerde(),
-    )(handler)
+    form: dict[str, Any] = {
+        "name": method.name,
+        "accept": "*/*",
+        "content_type": "application/json",
+        "input_serde": BytesSerde(),
+        "output_serde": BytesSerde(),
+    }
+    if isinstance(served, VirtualObject):
+        form["kind"] = "shared" if _option(method, "handler_type") == "SHARED" else "exclusive"
+    served.handler(**form)(handler)
 
 
-def _is_shared(method: MethodDescriptor) -> bool:
-    return bool(json_format.MessageToDict(method.GetOptions()).get("[dev.restate.sdk.go.handler_type]") == "SHARED")
+def _option(of: ServiceDescriptor | MethodDescriptor, name: str) -> str:
+    found: str = json_format.MessageToDict(of.GetOptions()).get(f"[dev.restate.sdk.go.{name}]", "")
+    return found
 
 
-def _method(service: str, rpc: str) -> MethodDescriptor:
-    descriptor: ServiceDescriptor = descriptor_pool.Default().FindServiceByName(service)
-    return descriptor.methods_by_name[rpc]
+def _service(name: str) -> ServiceDescriptor:
+    found: ServiceDescriptor = descriptor_pool.Default().FindServiceByName(name)
+    return found
 
 
 class Call:
@@ -110,16 +117,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Address:
-    """A handler of one object, by full service name, rpc name and the object's key."""
+    """A handler, by full service name, rpc name and the key of its object; a plain service has none."""
 
     service: str
     rpc: str
-    key: str
+    key: str | None = None
 
 
 def call(ctx: Any, to: Address, request: Message) -> Call:
     """Start a call by service name and payload alone: the callee may be the Go worker's (01 · 2)."""
-    method = _method(to.service, to.rpc)
+    method = _service(to.service).methods_by_name[to.rpc]
     future = ctx.generic_call(to.service, to.rpc, encode(request), key=to.key)
     return Call(future, GetMessageClass(method.output_type))
 

@@ -14,8 +14,8 @@ import restate
 import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
-from restate import VirtualObject
 
+from service.durable.binding import Served
 from service.errors import FailedPrecondition
 
 log = structlog.get_logger(__name__)
@@ -35,9 +35,7 @@ class Address:
 class Endpoint:
     """Serves virtual objects under `/r/<release>/`, and `/health/<probe>` for every probe."""
 
-    def __init__(
-        self, objects: Iterable[VirtualObject], release: str, probes: Mapping[str, Probe], address: Address
-    ) -> None:
+    def __init__(self, objects: Iterable[Served], release: str, probes: Mapping[str, Probe], address: Address) -> None:
         served = list(objects)
         self._restate = restate.app(served, protocol="bidi") if served else None
         self._mount = f"/r/{release}/"

@@ -50,6 +50,7 @@ class Budget:
     max_duration: timedelta = timedelta(minutes=10)
     initial_interval: timedelta = timedelta(milliseconds=100)
     max_interval: timedelta = timedelta(seconds=5)
+    max_attempts: int | None = None
 
 
 # An undo is worth a day's patience: giving up leaves something running that nobody wants.
@@ -119,6 +120,7 @@ class Journal:
     ) -> RestateDurableFuture[Ended[T]]:
         options: RunOptions[Ended[T]] = RunOptions(
             serde=_serde(cast("Any", result)),
+            max_attempts=budget.max_attempts,
             max_duration=budget.max_duration,
             initial_retry_interval=budget.initial_interval,
             max_retry_interval=budget.max_interval,
@@ -149,6 +151,13 @@ class Journal:
             return ended
         finally:
             self._live.discard(task)
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Wait without holding anything of this process. Raises Cancelled when an operator cancels meanwhile."""
+        try:
+            await self.ctx.sleep(duration)
+        except TerminalError as error:
+            raise from_terminal(error) from None
 
     async def quiesce(self) -> None:
         """Stop actions that still run: a cancellation is raised while one is in flight (05 · 2).

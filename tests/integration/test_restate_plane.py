@@ -122,8 +122,8 @@ ERRORS = [
     ({"deploymentId": "d_" + "1" * 200, "dockerImage": {"image": "a"}}, 400, "InvalidArgument", "deployment_id"),
     ({"deploymentId": "d 1\n", "dockerImage": {"image": "a"}}, 400, "InvalidArgument", "deployment_id"),
     ({"deploymentId": 7, "dockerImage": {"image": "a"}}, 400, "InvalidArgument", "body"),
-    ({"deploymentId": "d_none", "dockerImage": {"image": "a"}}, 404, "NotFound", None),
-    ({"deploymentId": "d_none", "git": {"repository": "o/r", "commitSha": "0" * 40}}, 404, "NotFound", None),
+    ({"deploymentId": "d_of_nobody", "dockerImage": {"image": "a"}}, 404, "NotFound", None),
+    ({"deploymentId": "d_of_nobody", "git": {"repository": "o/r", "commitSha": "0" * 40}}, 404, "NotFound", None),
     ({"deploymentId": "d_1", "git": {"repository": "o/r"}}, 400, "InvalidArgument", "git.commit_sha"),
     ({"deploymentId": "d_1", "git": {"repository": "o/r#x", "branch": "m"}}, 400, "InvalidArgument", "git.repository"),
     ({"deploymentId": "d_1", "git": {"repository": "o/r", "branch": "a..b"}}, 400, "InvalidArgument", "git.branch"),
@@ -171,6 +171,10 @@ async def written(installation: Installation, deployment_id: str) -> list[object
         "/hydra.v1.RoutingService/app_1/SwitchTraffic",
         "/hydra.v1.RoutingService/app_1/AssignFrontlineRoutes",
         "/hydra.v1.VersioningService/rgn_1/NextVersion",
+        "/hydra.v1.GitHubStatusService/d_1/Init",
+        "/hydra.v1.GitHubStatusService/d_1/ReportStatus",
+        "/hydra.v1.PullRequestCommentService/acme%2Fshop%231/PutRow",
+        "/hydra.v1.OpenapiService/ScrapeSpec",
     ],
 )
 async def test_only_the_deploy_service_is_public(installation: Installation, path: str) -> None:
