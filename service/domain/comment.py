@@ -40,7 +40,8 @@ class Row:
     """A deployment as the comment shows it.
 
     `status` is Queued, Building, Ready, Failed, In Progress or Inactive. Of two deployments the one that was created
-    later keeps the line. URLs, the commit and the description may be empty; the description may be anything.
+    later keeps the line. URLs, the commit and the description may be empty; the description may be anything. Projects
+    of two workspaces may have one name: `project_id` tells them apart, where it is known.
     """
 
     project: str
@@ -55,11 +56,15 @@ class Row:
     commit_sha: str
     commit_url: str
     updated_at_ms: int
+    project_id: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row as it stands in a comment; a line of the reference knows no project (None) and no age (0)."""
+    """A row as it stands in a comment; a line of the reference knows no project (None) and no age (0).
+
+    `project` is the project's id, or its name where no id is known.
+    """
 
     project: str | None
     app: str
@@ -70,6 +75,11 @@ class Line:
     text: str
 
     @property
+    def name(self) -> str:
+        """What people read first in the line."""
+        return self.text.rpartition("--> ")[2].partition(" | ")[0]
+
+    @property
     def page(self) -> str:
         """Id of the project whose page in the dashboard the line links to; empty without one."""
         found = (_REFERENCE_PAGE if self.project is None else _PAGE).search(self.text)
@@ -78,7 +88,7 @@ class Line:
 
 def line_of(row: Row) -> Line:
     """Write the line of a row."""
-    about = (row.project, row.app, row.environment)
+    about = (row.project_id or row.project, row.app, row.environment)
     subject = ":".join(map(quoted, about))
     age = (row.created_at_ms, row.updated_at_ms)
     cells = (
@@ -99,7 +109,7 @@ def lines_in(text: str) -> tuple[Line, ...]:
 
 
 def merge(*sources: Iterable[Line]) -> tuple[Line, ...]:
-    """Keep one line per project, app and environment, sorted by them: the newest deployment's, as reported last.
+    """Keep one line per project, app and environment: the newest deployment's, as reported last. Sorted by name.
 
     Of lines of one age the later source's stays. A line of the reference gives way to any of ours for its app and
     environment, unless it links to another project's page.
@@ -113,7 +123,7 @@ def merge(*sources: Iterable[Line]) -> tuple[Line, ...]:
     taken_over = {(line.app, line.environment, page) for line in ours for page in (line.page, "")}
     return tuple(
         line
-        for _, line in sorted(newest.items())
+        for _, line in sorted(newest.items(), key=lambda item: (item[1].name, item[0]))
         if line.project is not None or (line.app, line.environment, line.page) not in taken_over
     )
 

@@ -26,7 +26,7 @@ from dev.restate.sdk import go_pb2 as dev_dot_restate_dot_sdk_dot_go__pb2
 from hydra.v1 import github_status_pb2 as hydra_dot_v1_dot_github__status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hydra/v1/pull_request_comment.proto\x12\x08hydra.v1\x1a\x18\x64\x65v/restate/sdk/go.proto\x1a\x1chydra/v1/github_status.proto\"\x91\x01\n\rPutRowRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\x03\x12\x0c\n\x04repo\x18\x02 \x01(\t\x12\x11\n\tpr_number\x18\x03 \x01(\x05\x12\x18\n\x10known_comment_id\x18\x04 \x01(\x03\x12,\n\x03row\x18\x05 \x01(\x0b\x32\x1f.hydra.v1.PullRequestCommentRow\"\xad\x02\n\x15PullRequestCommentRow\x12\x14\n\x0cproject_slug\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_slug\x18\x02 \x01(\t\x12\x10\n\x08\x65nv_slug\x18\x03 \x01(\t\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.hydra.v1.GitHubDeploymentState\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x13\n\x0bpreview_url\x18\x08 \x01(\t\x12\x13\n\x0binspect_url\x18\t \x01(\t\x12\x12\n\ncommit_sha\x18\n \x01(\t\x12\x12\n\ncommit_url\x18\x0b \x01(\t\x12\x15\n\rupdated_at_ms\x18\x0c \x01(\x03\"\x10\n\x0ePutRowResponse2^\n\x19PullRequestCommentService\x12;\n\x06PutRow\x12\x17.hydra.v1.PutRowRequest\x1a\x18.hydra.v1.PutRowResponse\x1a\x04\x98\x80\x01\x01\x42\x35Z3github.com/unkeyed/unkey/gen/proto/hydra/v1;hydrav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hydra/v1/pull_request_comment.proto\x12\x08hydra.v1\x1a\x18\x64\x65v/restate/sdk/go.proto\x1a\x1chydra/v1/github_status.proto\"\x91\x01\n\rPutRowRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\x03\x12\x0c\n\x04repo\x18\x02 \x01(\t\x12\x11\n\tpr_number\x18\x03 \x01(\x05\x12\x18\n\x10known_comment_id\x18\x04 \x01(\x03\x12,\n\x03row\x18\x05 \x01(\x0b\x32\x1f.hydra.v1.PullRequestCommentRow\"\xc1\x02\n\x15PullRequestCommentRow\x12\x14\n\x0cproject_slug\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_slug\x18\x02 \x01(\t\x12\x10\n\x08\x65nv_slug\x18\x03 \x01(\t\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.hydra.v1.GitHubDeploymentState\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x13\n\x0bpreview_url\x18\x08 \x01(\t\x12\x13\n\x0binspect_url\x18\t \x01(\t\x12\x12\n\ncommit_sha\x18\n \x01(\t\x12\x12\n\ncommit_url\x18\x0b \x01(\t\x12\x15\n\rupdated_at_ms\x18\x0c \x01(\x03\x12\x12\n\nproject_id\x18\r \x01(\t\"\x10\n\x0ePutRowResponse2^\n\x19PullRequestCommentService\x12;\n\x06PutRow\x12\x17.hydra.v1.PutRowRequest\x1a\x18.hydra.v1.PutRowResponse\x1a\x04\x98\x80\x01\x01\x42\x35Z3github.com/unkeyed/unkey/gen/proto/hydra/v1;hydrav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTROWREQUEST']._serialized_start=106
   _globals['_PUTROWREQUEST']._serialized_end=251
   _globals['_PULLREQUESTCOMMENTROW']._serialized_start=254
-  _globals['_PULLREQUESTCOMMENTROW']._serialized_end=555
-  _globals['_PUTROWRESPONSE']._serialized_start=557
-  _globals['_PUTROWRESPONSE']._serialized_end=573
-  _globals['_PULLREQUESTCOMMENTSERVICE']._serialized_start=575
-  _globals['_PULLREQUESTCOMMENTSERVICE']._serialized_end=669
+  _globals['_PULLREQUESTCOMMENTROW']._serialized_end=575
+  _globals['_PUTROWRESPONSE']._serialized_start=577
+  _globals['_PUTROWRESPONSE']._serialized_end=593
+  _globals['_PULLREQUESTCOMMENTSERVICE']._serialized_start=595
+  _globals['_PULLREQUESTCOMMENTSERVICE']._serialized_end=689
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ class PutRowRequest(_message.Message):
     def __init__(self, installation_id: _Optional[int] = ..., repo: _Optional[str] = ..., pr_number: _Optional[int] = ..., known_comment_id: _Optional[int] = ..., row: _Optional[_Union[PullRequestCommentRow, _Mapping]] = ...) -> None: ...
 
 class PullRequestCommentRow(_message.Message):
-    __slots__ = ("project_slug", "app_slug", "env_slug", "deployment_id", "created_at_ms", "state", "description", "preview_url", "inspect_url", "commit_sha", "commit_url", "updated_at_ms")
+    __slots__ = ("project_slug", "app_slug", "env_slug", "deployment_id", "created_at_ms", "state", "description", "preview_url", "inspect_url", "commit_sha", "commit_url", "updated_at_ms", "project_id")
     PROJECT_SLUG_FIELD_NUMBER: _ClassVar[int]
     APP_SLUG_FIELD_NUMBER: _ClassVar[int]
     ENV_SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class PullRequestCommentRow(_message.Message):
     COMMIT_SHA_FIELD_NUMBER: _ClassVar[int]
     COMMIT_URL_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     project_slug: str
     app_slug: str
     env_slug: str
@@ -47,7 +48,8 @@ class PullRequestCommentRow(_message.Message):
     commit_sha: str
     commit_url: str
     updated_at_ms: int
-    def __init__(self, project_slug: _Optional[str] = ..., app_slug: _Optional[str] = ..., env_slug: _Optional[str] = ..., deployment_id: _Optional[str] = ..., created_at_ms: _Optional[int] = ..., state: _Optional[_Union[_github_status_pb2.GitHubDeploymentState, str]] = ..., description: _Optional[str] = ..., preview_url: _Optional[str] = ..., inspect_url: _Optional[str] = ..., commit_sha: _Optional[str] = ..., commit_url: _Optional[str] = ..., updated_at_ms: _Optional[int] = ...) -> None: ...
+    project_id: str
+    def __init__(self, project_slug: _Optional[str] = ..., app_slug: _Optional[str] = ..., env_slug: _Optional[str] = ..., deployment_id: _Optional[str] = ..., created_at_ms: _Optional[int] = ..., state: _Optional[_Union[_github_status_pb2.GitHubDeploymentState, str]] = ..., description: _Optional[str] = ..., preview_url: _Optional[str] = ..., inspect_url: _Optional[str] = ..., commit_sha: _Optional[str] = ..., commit_url: _Optional[str] = ..., updated_at_ms: _Optional[int] = ..., project_id: _Optional[str] = ...) -> None: ...
 
 class PutRowResponse(_message.Message):
     __slots__ = ()

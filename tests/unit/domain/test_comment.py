@@ -100,14 +100,14 @@ GOLDEN = """\
 | :-- | :-- | :-- | :-- | :-- | :-- |
 | <!-- row:blog:default:preview d_4 1795395720000 1795395723000 --> **blog**<br>preview | ⏳ Queued | — | \
 [Inspect](https://dash.example.com/acme/projects/proj_blog/deployments/d_4) | — | 2026-11-23 01:02:03 |
-| <!-- row:shop:api:preview d_2 1795395633000 1795395693000 --> **shop/api**<br>preview | ❌ Failed<br><sub>npm run \
-build:&#8203; exit code 1 &#124; see &#60;App&#62; by @&#8203;octocat in #&#8203;12</sub> | — | \
-[Inspect](https://dash.example.com/acme/projects/proj_shop/deployments/d_2) | \
-[`0123456`](https://github.com/acme/shop/commit/0123456789abcdef0123456789abcdef01234567) | 2026-11-23 01:01:33 |
 | <!-- row:shop:default:preview d_1 1795395633000 1795395723000 --> **shop**<br>preview | ✅ Ready | \
 [Visit](https://shop-preview-acme.example.app) | \
 [Inspect](https://dash.example.com/acme/projects/proj_shop/deployments/d_1) | \
 [`0123456`](https://github.com/acme/shop/commit/0123456789abcdef0123456789abcdef01234567) | 2026-11-23 01:02:03 |
+| <!-- row:shop:api:preview d_2 1795395633000 1795395693000 --> **shop/api**<br>preview | ❌ Failed<br><sub>npm run \
+build:&#8203; exit code 1 &#124; see &#60;App&#62; by @&#8203;octocat in #&#8203;12</sub> | — | \
+[Inspect](https://dash.example.com/acme/projects/proj_shop/deployments/d_2) | \
+[`0123456`](https://github.com/acme/shop/commit/0123456789abcdef0123456789abcdef01234567) | 2026-11-23 01:01:33 |
 | <!-- row:shop:worker:preview d_3 1795395633000 1795395663000 --> **shop/worker**<br>preview | 🔄 In Progress<br><sub>\
 1 of 2 regions healthy</sub> | — | [Inspect](https://dash.example.com/acme/projects/proj_shop/deployments/d_3) | \
 [`0123456`](https://github.com/acme/shop/commit/0123456789abcdef0123456789abcdef01234567) | 2026-11-23 01:01:03 |"""
@@ -290,11 +290,19 @@ def test_a_line_of_the_reference_is_taken_over_by_ours_alone() -> None:
     assert line_of(planted).page == "proj_shop"
 
 
+def test_projects_of_one_name_are_told_apart_by_their_ids() -> None:
+    lines = [line_of(replace(ROW, project_id=project_id)) for project_id in ("proj_b", "proj_a")]
+
+    assert [line.project for line in merge(lines)] == ["proj_a", "proj_b"]
+    assert {line.name for line in lines} == {"**shop**<br>preview"}
+    assert lines_in(body_of(lines)) == tuple(lines)
+
+
 def test_two_apps_of_two_projects_with_equal_names_keep_their_lines() -> None:
     rows = [
         replace(ROW, project=project, app=app, deployment_id=f"d_{project}_{app}")
         for project in ("blog", "shop")
-        for app in ("api", "default")
+        for app in ("default", "api")
     ]
     kept: tuple[Line, ...] = ()
     for row in [*reversed(rows), *rows]:
@@ -428,6 +436,4 @@ def test_the_newest_report_of_each_is_kept(lines: list[Line]) -> None:
     oldest_first = sorted(lines, key=lambda line: (line.created_at_ms, line.updated_at_ms))
     newest = {(line.project, line.app, line.environment): line for line in oldest_first}
     assert set(merge(lines)) == set(newest.values())
-    assert [(line.project, line.app, line.environment) for line in merge(lines)] == sorted(
-        newest, key=lambda key: (key[0] or "", key[1:])
-    )
+    assert [line.name for line in merge(lines)] == sorted(line.name for line in newest.values())
