@@ -5,7 +5,7 @@ import pytest
 from service.dev import ports
 
 # What runs for all tests of a session, and takes its time to start: fixture → the group of those that share it.
-_SHARED = {"installation": "deploys", "site": "builds", "depot_site": "builds"}
+_SHARED = {"installation": "deploys", "site": "builds", "depot_site": "builds", "reporting": "reports"}
 
 
 def pytest_configure() -> None:

@@ -45,7 +45,7 @@ def _relay() -> VirtualObject:
     async def call_inside(ctx: ObjectSharedContext, wanted: dict[str, str]) -> str:
         request_type = GetMessageClass(_methods(wanted["service"], wanted["rpc"]).input_type)
         request = decode(wanted["request"].encode(), "application/json", request_type)
-        to = Address(wanted["service"], wanted["rpc"], wanted["key"])
+        to = Address(wanted["service"], wanted["rpc"], wanted["key"] or None)  # a plain service has no keys
         try:
             return encode(await call(ctx, to, request).response()).decode()
         except HydraError as error:

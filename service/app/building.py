@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from service.build.builder import Builder, NullBuilder
 from service.build.buildkit import Address, Tls
 from service.build.depot import Depot
@@ -12,14 +14,19 @@ from service.build.own_builder import Daemons, OwnBuilder, OwnBuildKit
 from service.build.recording import BuildRecorder
 from service.build.registry import RegistryAccess
 from service.config import Settings, read_file
-from service.github.repositories import GitHubSettings, NullGitHub, Repositories
+from service.github.reporting import NullReports
+from service.github.repositories import GitHub, GitHubSettings, NullGitHub
 from service.github.repositories import open_github as open_repositories
+
+log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_github(settings: Settings) -> AsyncIterator[Repositories]:
+async def open_github(settings: Settings) -> AsyncIterator[GitHub | NullGitHub]:
     """Open GitHub, as far as it is configured. Raises FailedPrecondition for a private key that is none."""
     github = open_repositories(_github(settings)) if settings.github else NullGitHub()
+    if isinstance(github.reports, NullReports) and settings.services.github_status:
+        log.info("no GitHub App is configured: nothing is reported on commits and pull requests")
     try:
         yield github
     finally:
@@ -49,7 +56,7 @@ async def open_builder(settings: Settings, recorder: BuildRecorder) -> AsyncIter
 
 
 def _builder(settings: Settings, recorder: BuildRecorder) -> Builder:
-    site = Site(clone_url=_clone_url(settings), platform=settings.build_platform)
+    site = Site(clone_url=github_url(settings), platform=settings.build_platform)
     registry = RegistryAccess(
         url=settings.registry.url,
         username=settings.registry.username,
@@ -66,7 +73,8 @@ def _builder(settings: Settings, recorder: BuildRecorder) -> Builder:
     return NullBuilder()
 
 
-def _clone_url(settings: Settings) -> str:
+def github_url(settings: Settings) -> str:
+    """Return where repositories are, for git and for people."""
     return settings.github.clone_url if settings.github else "https://github.com"
 
 

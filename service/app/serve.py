@@ -12,6 +12,7 @@ from restate.server import install_shutdown_hook
 from service.app.analytics import open_build_recorder, open_request_log
 from service.app.building import open_builder, open_github
 from service.app.database import open_database
+from service.app.documents import open_documents
 from service.app.probes import Probes
 from service.app.services import handlers_of, objects_of, options_of
 from service.config import Settings
@@ -63,8 +64,17 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
             github = await stack.enter_async_context(open_github(settings))
             recorder = await stack.enter_async_context(open_build_recorder(settings))
             builder = await stack.enter_async_context(open_builder(settings, recorder))
+            documents = await stack.enter_async_context(open_documents(settings))
             runtime = Runtime(
-                database, gate, requests, github, builder, options=options_of(settings), hook=hook or NullHook()
+                database=database,
+                gate=gate,
+                requests=requests,
+                github=github,
+                reports=github.reports,
+                builder=builder,
+                documents=documents,
+                options=options_of(settings),
+                hook=hook or NullHook(),
             )
             handlers = handlers_of(settings, runtime)
         endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from service.config.table import OwnTable
-from service.config.values import BuilderAddress, ListenAddress, duration
+from service.config.values import BuilderAddress, ListenAddress, Networks, duration
 
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -60,6 +60,14 @@ class ServicesSettings(OwnTable):
     deployment: bool = True
     routing: bool = True
     versioning: bool = True
+    github_status: bool = True
+    openapi: bool = True
+
+
+class OpenapiSettings(OwnTable):
+    """How apps' OpenAPI documents are fetched."""
+
+    allowed_networks: Networks = ()
 
 
 class LogSettings(OwnTable):

@@ -20,7 +20,7 @@ def _instance_id() -> str:
 class Settings(ReferenceTable):
     """Everything an operator can set. Frozen; secrets show as `**********` wherever it is printed."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"grpc", "deploy", "build", "services", "log"})
+    ours: ClassVar[frozenset[str]] = frozenset({"grpc", "deploy", "build", "openapi", "services", "log"})
 
     instance_id: str = Field(default_factory=_instance_id)
     region: str = ""
@@ -45,6 +45,7 @@ class Settings(ReferenceTable):
     grpc: own.GrpcSettings = own.GrpcSettings()
     deploy: own.DeploySettings = own.DeploySettings()
     build: own.BuildSettings = own.BuildSettings()
+    openapi: own.OpenapiSettings = own.OpenapiSettings()
     services: own.ServicesSettings = own.ServicesSettings()
     log: own.LogSettings = own.LogSettings()
 

@@ -6,6 +6,7 @@ Messages quote a value only where a value of that type cannot hold a secret: nev
 import re
 from datetime import timedelta
 from fractions import Fraction
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -127,10 +128,28 @@ def _builder_address(text: str) -> str:
     return text
 
 
+def _networks(value: object) -> object:
+    """Read a list of networks; the environment spells one as a text with commas."""
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple):
+        raise ValueError('must be a list of networks such as ["10.0.0.0/8"]')  # noqa: TRY004 - pydantic collects ValueErrors only
+    return tuple(_network(each) for each in listed if each != "")
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(str(value).strip())
+    except ValueError:
+        raise ValueError(f'holds what is not a network such as "10.0.0.0/8" (got {str(value)[:40]!r})') from None
+
+
 BuilderAddress = Annotated[str, AfterValidator(_builder_address)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Domain = Annotated[str, AfterValidator(_domain)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 Platform = Annotated[str, AfterValidator(_platform)]
 DatabaseDsn = Annotated[SecretStr, AfterValidator(_dsn)]
 ClickhouseUrl = Annotated[SecretStr, AfterValidator(_clickhouse)]

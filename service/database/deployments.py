@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database.tables import apps, deployments, environments, projects, workspaces
+from service.database.tables import apps, deployments, environments, github_repo_connections, projects, workspaces
 from service.domain.deployment import DesiredState, Status
 from service.errors import NotFound
 
@@ -36,6 +36,11 @@ class Subject:
     memory_mib: int
     port: int
     created_at: int
+    # Where and as what it is shown on GitHub; 0 and empty for an app without a connected repository.
+    installation_id: int = 0
+    repository: str = ""
+    pull_request: int = 0
+    github_deployment_id: int = 0
 
 
 async def lock(conn: AsyncConnection, deployment_id: str) -> bool:
@@ -123,11 +128,16 @@ _SUBJECT = select(
     deployments.c.memory_mib,
     deployments.c.port,
     deployments.c.created_at,
+    func.coalesce(github_repo_connections.c.installation_id, 0).label("installation_id"),
+    func.coalesce(github_repo_connections.c.repository_full_name, "").label("repository"),
+    func.coalesce(deployments.c.pr_number, 0).label("pull_request"),
+    func.coalesce(deployments.c.github_deployment_id, 0).label("github_deployment_id"),
 ).select_from(
     deployments.outerjoin(workspaces, workspaces.c.id == deployments.c.workspace_id)
     .outerjoin(projects, projects.c.id == deployments.c.project_id)
     .outerjoin(apps, apps.c.id == deployments.c.app_id)
     .outerjoin(environments, environments.c.id == deployments.c.environment_id)
+    .outerjoin(github_repo_connections, github_repo_connections.c.app_id == deployments.c.app_id)
 )
 
 

@@ -132,6 +132,27 @@ async def create_deployment(
     return deployment_id
 
 
+@dataclass(frozen=True)
+class Connection:
+    """A repository on GitHub, `owner/name`, and the App's installation that may write to it."""
+
+    installation_id: int
+    repository: str
+
+
+async def connect_repository(database: Database, project_id: str, app_id: str, connection: Connection) -> None:
+    """Connect an app to its repository, as the dashboard does."""
+    row = {
+        "project_id": project_id,
+        "app_id": app_id,
+        "installation_id": connection.installation_id,
+        "repository_id": 1,
+        "repository_full_name": connection.repository,
+        "created_at": now_ms(),
+    }
+    await database.transact(lambda conn: insert_ignore(conn, tables.github_repo_connections, row))
+
+
 def _asked(spec: DeploymentSpec) -> _Row:
     return {
         "image": spec.image,

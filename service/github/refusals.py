@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from service.errors import BuildFailed, FailedPrecondition, HydraError, Internal, Transient
+from service.github.reports import DEPLOYMENT_NOT_FOUND
 from service.github.scopes import Grant, Scope
 
 # Words of a 403 that is not about rights, their reason, and what they mean for a repository.
@@ -143,7 +144,7 @@ def deployment_refused(repository: str, commit_sha: str) -> FailedPrecondition:
 def deployment_not_found(repository: str, deployment_id: int) -> FailedPrecondition:
     return FailedPrecondition(
         f"{repository} has no deployment {deployment_id} on GitHub: it was deleted, or is another repository's",
-        reason="GITHUB_DEPLOYMENT_NOT_FOUND",
+        reason=DEPLOYMENT_NOT_FOUND,
         repository=repository,
     )
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+# The reason of FailedPrecondition where GitHub no longer has a deployment.
+DEPLOYMENT_NOT_FOUND = "GITHUB_DEPLOYMENT_NOT_FOUND"
+
 
 class DeploymentState(StrEnum):
     """The states that GitHub knows of a deployment."""

@@ -11,6 +11,7 @@ from service.errors import HydraError
 from service.workflow.compensation import Compensation, unwind
 from service.workflow.phases import build, claim, failure, finalize, network, provision, readiness, start
 from service.workflow.phases.build import Image
+from service.workflow.phases.report import Report
 from service.workflow.runtime import Runtime
 
 
@@ -21,27 +22,36 @@ def deploy_handler(runtime: Runtime) -> Handler:
         validate_deploy(request)
         journal = runtime.journal(ctx)
         undo = Compensation()
+        report = Report(journal, runtime, request)
         try:
-            replaced = await _deploy(journal, runtime, request, undo)
+            replaced = await _deploy(journal, runtime, request, report, undo)
         except HydraError as error:
             await unwind(journal, undo, error)
             raise
-        finalize.schedule_standby(journal, replaced, after=runtime.options.standby_delay)
+        if replaced is not None:
+            finalize.schedule_standby(journal, replaced, after=runtime.options.standby_delay)
+            report.succeed(replaced)
+            finalize.collect_openapi(journal, request.deployment_id)
         return deploy_pb2.DeployResponse()
 
     return deploy
 
 
 async def _deploy(
-    journal: Journal, runtime: Runtime, request: deploy_pb2.DeployRequest, undo: Compensation
-) -> list[str]:
-    """Run the phases; returns the deployments that lost their place to this one."""
+    journal: Journal, runtime: Runtime, request: deploy_pb2.DeployRequest, report: Report, undo: Compensation
+) -> list[str] | None:
+    """Run the phases; returns the deployments that lost their place to this one, None where another did the work."""
     deployment_id = request.deployment_id
-    undo.add("mark deployment failed", lambda cause: failure.mark_failed(journal, runtime, deployment_id, cause))
+
+    async def fail(cause: HydraError) -> None:
+        if await failure.mark_failed(journal, runtime, deployment_id, cause):
+            report.fail(cause)
+
+    undo.add("mark deployment failed", fail)
     if not await claim.claim(journal, runtime, deployment_id):
-        return []
+        return None
     subject = await start.start(journal, runtime, deployment_id)
-    image = await build.resolve_image(journal, runtime, subject, request)
+    image = await build.resolve_image(journal, runtime, subject, request, report)
     return await _release(journal, runtime, image, undo)
 
 

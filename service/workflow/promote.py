@@ -13,7 +13,7 @@ from service.durable.journal import Journal
 from service.errors import HydraError
 from service.routing.admission import admit_promotion
 from service.workflow.compensation import Compensation, unwind
-from service.workflow.phases import finalize
+from service.workflow.phases import finalize, report
 from service.workflow.phases.takeover import Takeover, switch, take_over
 from service.workflow.record import begin, record_failure
 from service.workflow.runtime import Runtime
@@ -35,6 +35,9 @@ def promote_handler(runtime: Runtime) -> Handler:
             await unwind(journal, undo, error)
             raise
         finalize.schedule_standby(journal, superseded, after=runtime.options.standby_delay)
+        if report.is_connected(takeover.target):
+            target_id = takeover.target.deployment_id
+            report.moved(journal, target_id, "Promoted: live", superseded, "Replaced by a promotion")
         return deploy_pb2.PromoteResponse()
 
     return promote

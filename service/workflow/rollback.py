@@ -13,6 +13,7 @@ from service.durable.journal import Journal
 from service.errors import HydraError
 from service.routing.admission import admit_rollback
 from service.workflow.compensation import Compensation, unwind
+from service.workflow.phases import report
 from service.workflow.phases.takeover import Takeover, take_over
 from service.workflow.record import begin, record_failure
 from service.workflow.runtime import Runtime
@@ -38,6 +39,9 @@ def rollback_handler(runtime: Runtime) -> Handler:
             await unwind(journal, undo, error)
             raise
         # The source keeps running: it rests when the rollback is confirmed, or something else is promoted.
+        if report.is_connected(takeover.target):
+            back, away = takeover.target.deployment_id, [takeover.source_id]
+            report.moved(journal, back, "Live again after a rollback", away, "Rolled back")
         return deploy_pb2.RollbackResponse()
 
     return rollback

@@ -8,7 +8,9 @@ from service.analytics.requests import RequestLog
 from service.build.builder import Builder
 from service.database.engine import Database
 from service.durable.journal import Budget, Journal, NullHook, StepHook
+from service.github.reports import Reports
 from service.github.repositories import Repositories
+from service.openapi.fetch import Fetcher
 from service.workflow.health_gate import HealthGate
 
 
@@ -17,6 +19,8 @@ class Options:
     """The settings that workflows need, in their own terms."""
 
     default_domain: str
+    dashboard_url: str
+    github_url: str
     sentinel_image: str
     health_timeout: timedelta
     standby_delay: timedelta
@@ -34,7 +38,9 @@ class Runtime:
     gate: HealthGate
     requests: RequestLog
     github: Repositories
+    reports: Reports
     builder: Builder
+    documents: Fetcher
     options: Options
     hook: StepHook = field(default_factory=NullHook)
 

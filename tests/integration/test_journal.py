@@ -16,6 +16,7 @@ CALLS = [
     "hydra.v1.DeploymentService/ClearScheduledStateChanges",
     "hydra.v1.RoutingService/SwitchTraffic",
     "hydra.v1.DeploymentService/ScheduleDesiredStateChange",
+    "hydra.v1.OpenapiService/ScrapeSpec",
 ]
 MOST_BYTES = 8_192
 
@@ -29,7 +30,7 @@ async def journal(installation: Installation, invocation_id: str) -> list[dict[s
 
 def target(entry: dict[str, object]) -> str:
     (command,) = json.loads(str(entry["entry_lite_json"]))["Command"].values()
-    called = command["invocation_target"]["VirtualObject"]
+    (called,) = command["invocation_target"].values()
     return f"{called['name']}/{called['handler']}"
 
 

@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 KEYS = {".".join(path): field for path, field in leaves(Settings)}
 OURS = (
-    *("grpc.", "deploy.", "build.", "services.", "log."),
+    *("grpc.", "deploy.", "build.", "openapi.", "services.", "log."),
     *("restate.ingress_url", "restate.http_host", "github.api_url", "github.clone_url"),
 )
 

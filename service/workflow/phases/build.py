@@ -16,6 +16,7 @@ from service.domain.build import GitSource
 from service.domain.deployment import Step
 from service.durable.journal import Budget, Journal
 from service.workflow.build_execution import Assignment, execute
+from service.workflow.phases.report import Report
 from service.workflow.runtime import Runtime
 
 # After the build's own time is up, what is left is to say so in the database.
@@ -41,16 +42,19 @@ class Image:
 
 
 async def resolve_image(
-    journal: Journal, runtime: Runtime, subject: Subject, request: deploy_pb2.DeployRequest
+    journal: Journal, runtime: Runtime, subject: Subject, request: deploy_pb2.DeployRequest, report: Report
 ) -> Image:
-    """Take the ready image, or build one from git."""
+    """Take the ready image, or build one from git; GitHub hears of it before that begins."""
     if request.WhichOneof("source") == "docker_image":
+        report.begin(subject)
         await _take(journal, runtime, subject, request.docker_image.image)
         return Image(subject, is_built=False)
     source = git_source_of(request)
     deadline_ms = await _begin(journal, runtime, subject)
     head = await _head(journal, runtime, subject, source)
     source = replace(source, commit_sha=head.sha, branch=head.branch)
+    of_commit = replace(subject, git_commit_sha=head.sha, git_branch=head.branch or subject.git_branch)
+    report.begin(of_commit)
     trusted = not source.pull_request and not subject.fork_repository_full_name
     order = Order(
         journal.operation_id,
@@ -63,7 +67,6 @@ async def resolve_image(
     )
     built = await _build(journal, runtime, Assignment(order, deadline_ms))
     await _save(journal, runtime, subject, built)
-    of_commit = replace(subject, git_commit_sha=head.sha, git_branch=head.branch or subject.git_branch)
     return Image(of_commit, is_built=True)
 
 

@@ -15,8 +15,8 @@ from service.workflow import record
 from service.workflow.runtime import Runtime
 
 
-async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, error: HydraError) -> None:
-    """Set the deployment `failed` and end its open step and the operation with the error."""
+async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, error: HydraError) -> bool:
+    """Set the deployment `failed` and end its open step and the operation; False where a newer attempt has it."""
     operation_id = journal.operation_id
 
     async def work(conn: AsyncConnection) -> None:
@@ -26,7 +26,7 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
         await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now)
         await builds.abandon(conn, operation_id, now)
 
-    await _undo(journal, runtime, "mark deployment failed", deployment_id, work)
+    return await _undo(journal, runtime, "mark deployment failed", deployment_id, work)
 
 
 async def stop_topologies(journal: Journal, runtime: Runtime, deployment_id: str) -> None:
@@ -53,13 +53,15 @@ async def _undo(
     name: str,
     deployment_id: str,
     work: Callable[[AsyncConnection], Awaitable[None]],
-) -> None:
-    """Do `work` in one transaction, under the claim's lock, unless a newer attempt has taken the deployment over."""
+) -> bool:
+    """Do `work` in one transaction, under the claim's lock; False where a newer attempt has the deployment."""
 
-    async def fenced(conn: AsyncConnection) -> None:
-        if await deployments.lock(conn, deployment_id) and await attempts.holds(
+    async def fenced(conn: AsyncConnection) -> bool:
+        held = await deployments.lock(conn, deployment_id) and await attempts.holds(
             conn, deployment_id, journal.operation_id
-        ):
+        )
+        if held:
             await work(conn)
+        return held
 
-    await journal.step(name, type(None), lambda: runtime.database.transact(fenced), UNDO_BUDGET)
+    return await journal.step(name, bool, lambda: runtime.database.transact(fenced), UNDO_BUDGET)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from hydra.v1 import deployment_pb2, routing_pb2
+from hydra.v1 import deployment_pb2, openapi_pb2, routing_pb2
 
 from service.database.deployments import Subject
 from service.durable.binding import Address, Call, Delivery, call, send
@@ -33,6 +33,12 @@ async def revert_traffic(journal: Journal, subject: Subject) -> None:
     """Undo the switch, if it came to pass, and make sure that it no longer can."""
     request = routing_pb2.RevertTrafficRequest(operation_id=journal.operation_id, deployment_id=subject.deployment_id)
     await call(journal.ctx, Address(_ROUTING_SERVICE, "RevertTraffic", subject.app_id), request).response()
+
+
+def collect_openapi(journal: Journal, deployment_id: str) -> None:
+    """Let the app's OpenAPI document be fetched, if it has one; nothing waits for that."""
+    request = openapi_pb2.ScrapeSpecRequest(deployment_id=deployment_id)
+    send(journal.ctx, Address("hydra.v1.OpenapiService", "ScrapeSpec"), request)
 
 
 def schedule_standby(journal: Journal, deployment_ids: list[str], after: timedelta) -> None:
