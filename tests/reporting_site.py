@@ -171,10 +171,8 @@ def table(body: str) -> list[Shown]:
 
 def shows(shown: str, message: str) -> bool:
     """Tell whether one line shows a message: in full, or as far as a description may be long on GitHub."""
-    line = " ".join(message.split())
-    if len(line) <= _LONGEST:
-        return shown == line
-    return len(shown) > _LONGEST - 40 and shown.endswith("…") and line.startswith(shown[:-1])
+    line, cut = " ".join(message.split()), shown.removesuffix("…")
+    return shown == line or (shown != cut and len(cut) > _LONGEST - 40 and line.startswith(cut))
 
 
 def _text(cell: Token) -> str:

@@ -15,7 +15,7 @@ MARKER = "<!-- unkey-deploy -->"  # the reference finds the comment by it, too
 
 _LENGTH = 65_536  # GitHub's limit, in characters
 _NAME_LENGTH = 100
-_DESCRIPTION_LENGTH = 140  # what GitHub takes as the description of a deployment's status
+_DESCRIPTION_LENGTH = 400  # a status has 140, where what to do about a failed build seldom fits
 _NOTHING = "—"
 _READY = "Ready"
 _EMOJI = {"Queued": "⏳", "Building": "🔨", "In Progress": "🔄", _READY: "✅", "Failed": "❌", "Inactive": "💤"}

@@ -161,10 +161,10 @@ def test_the_whole_comment() -> None:
         ("at 0123456 or abcdef", "at 012345&#8203;6 or abcdef"),
         (SHA.upper(), "&#8203;".join(re.findall(".{1,6}", SHA.upper()))),
         (":tada: $x$", ":&#8203;tada:&#8203; <span>&#36;</span>x<span>&#36;</span>"),
-        ("x" * 140, "x" * 140),
-        ("x" * 141, "x" * 139 + "…"),
-        ("<" * 100_000, "&#60;" * 139 + "…"),
-        ("y" * 138 + " " + "z" * 9, "y" * 138 + "…"),
+        ("x" * 400, "x" * 400),
+        ("x" * 401, "x" * 399 + "…"),
+        ("<" * 100_000, "&#60;" * 399 + "…"),
+        ("y" * 398 + " " + "z" * 9, "y" * 398 + "…"),
     ],
 )
 def test_description(description: str, shown: str) -> None:
@@ -393,7 +393,7 @@ def test_what_is_shown_is_what_was_said(row: Row) -> None:
     [[app, status, *others]] = cells(body_of([line_of(row)]))
     name = one_line(row.project if row.app == "default" else f"{row.project}/{row.app}", 100)
     assert text_of(app).lstrip() == (name or "—") + one_line(row.environment, 100)
-    assert text_of(status) == "❌ Failed" + one_line(row.description, 140)
+    assert text_of(status) == "❌ Failed" + one_line(row.description, 400)
     tags = {token.content for cell in (app, status) for token in cell if token.type == "html_inline"}
     assert {tag for tag in tags if not tag.startswith("<!--")} <= {"<br>", "<sub>", "</sub>", "<span>", "</span>"}
     known = {"text", "text_special", "html_inline", "strong_open", "strong_close", "link_open", "link_close"}
