@@ -99,6 +99,18 @@ def _repository(value: str) -> str:
     return value
 
 
+def is_repository(text: str) -> bool:
+    """Tell whether a text is the name of a repository, `owner/name`."""
+    return (
+        len(text) <= _REPOSITORY_LENGTH and bool(_REPOSITORY.fullmatch(text)) and not {".", ".."} & set(text.split("/"))
+    )
+
+
+def is_commit(text: str) -> bool:
+    """Tell whether a text is a whole commit id."""
+    return bool(_SHA.fullmatch(text))
+
+
 def _commit(value: str) -> str:
     if value and not _SHA.fullmatch(value):
         _refuse("commit_sha", value, "is not a whole commit id: give all 40 hexadecimal digits")

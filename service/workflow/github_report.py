@@ -12,6 +12,7 @@ from hydra.v1 import github_status_pb2, pull_request_comment_pb2
 from service.clock import now_ms
 from service.database import reporting
 from service.database.reporting import Reported
+from service.domain.git import is_commit
 from service.domain.hostname import Sticky
 from service.domain.reporting import commit_page
 from service.durable.binding import Address, send
@@ -108,7 +109,7 @@ class Reporter:
         return await self._journal.step("look at deployment", _Seen, read)
 
     async def _show_on_commit(self, seen: _Seen, state: int, description: str) -> None:
-        if not self._config.commit_sha:
+        if not is_commit(self._config.commit_sha):
             return
         config = self._config
         status = Status(

@@ -5,6 +5,7 @@ from typing import Any
 from google.protobuf import json_format
 from hydra.v1 import github_status_pb2
 
+from service.domain.git import is_repository
 from service.durable.binding import Handler
 from service.errors import InvalidArgument
 from service.workflow.github_report import GITHUB_DEPLOYMENT, PENDING, PULL_REQUEST, STATES, Reporter
@@ -19,7 +20,7 @@ def github_status_handlers(runtime: Runtime) -> dict[str, Handler]:
     async def init(
         ctx: Any, request: github_status_pb2.GitHubStatusInitRequest
     ) -> github_status_pb2.GitHubStatusInitResponse:
-        if request.installation_id and request.repo:
+        if request.installation_id and is_repository(request.repo):
             ctx.set(_CONFIG, _spelled_by_go(request))
             if request.existing_github_deployment_id:
                 ctx.set(GITHUB_DEPLOYMENT, request.existing_github_deployment_id)

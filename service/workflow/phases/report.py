@@ -19,6 +19,7 @@ _FAILURE = github_status_pb2.GITHUB_DEPLOYMENT_STATE_FAILURE
 _ERROR = github_status_pb2.GITHUB_DEPLOYMENT_STATE_ERROR
 _INACTIVE = github_status_pb2.GITHUB_DEPLOYMENT_STATE_INACTIVE
 
+_LARGEST_PULL_REQUEST = 2**31 - 1  # of GitHubStatusInitRequest; the column takes more
 _NOT_THE_APPS_FAULT = (Cancelled, Internal, Transient)
 
 
@@ -99,6 +100,6 @@ def _init(subject: Subject, pull_request: int, options: Options) -> github_statu
         project_slug=subject.project_slug,
         app_slug=subject.app_slug,
         env_slug=subject.environment_slug,
-        pr_number=pull_request,
+        pr_number=pull_request if 0 < pull_request <= _LARGEST_PULL_REQUEST else 0,
         existing_github_deployment_id=subject.github_deployment_id,
     )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.build import GitSource
-from service.domain.git import context_url, git_host, git_ref, git_source
+from service.domain.git import context_url, git_host, git_ref, git_source, is_commit, is_repository
 from service.errors import InvalidArgument
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -367,3 +367,20 @@ def test_a_branch_is_never_fetched_by_name() -> None:
 )
 def test_host_that_a_token_is_for(clone_url: str, host: str) -> None:
     assert git_host(clone_url) == host
+
+
+@pytest.mark.parametrize("text", ["acme/shop", "A-c_m.e/s.h-o_p", "acme/.github"])
+def test_what_a_repository_is_called(text: str) -> None:
+    assert is_repository(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "acme", "acme/shop/x", "acme/..", "../shop", "acme/s hop", "acme/shop?x", "a/" + "b" * 140]
+)
+def test_what_none_is_called(text: str) -> None:
+    assert not is_repository(text)
+
+
+def test_a_commit_is_named_in_full() -> None:
+    assert is_commit("0123456789abcdef" * 2 + "01234567")
+    assert not any(map(is_commit, ("", "0123456", "main", "g" * 40)))
