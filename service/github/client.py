@@ -77,7 +77,8 @@ class GitHubClient:
                 response, payload = await self._exchange(request, credential)
         except TimeoutError:
             raise unavailable("GitHub did not answer in time") from None
-        except (httpx.HTTPError, httpx.InvalidURL):
+        # Beside its own errors httpx lets some of TLS pass, and some of addresses that are none.
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
             raise unavailable("GitHub cannot be reached") from None
         if not response.is_success:
             _report(request, credential, response)

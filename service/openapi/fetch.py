@@ -23,7 +23,7 @@ _HEADERS = {
     "Connection": "close",
     "User-Agent": "hydra-deploy",
 }
-# No connection is used again: apps share the addresses of the frontline, and one app's connection is not another's.
+# No connection is used again: apps share the addresses of the frontline, and a certificate is verified once for each.
 _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=0)
 _ADDRESSES = 4
 _LAST_PORT = 65535
@@ -60,9 +60,9 @@ class Fetcher:
     def __init__(self, options: FetchOptions, resolve: Resolver = system_resolver) -> None:
         self._options = options
         self._resolve = resolve
-        # The transport alone: a client would stumble over redirects that it is not even to follow.
-        tls = options.tls or httpx.create_ssl_context()
-        self._http = httpx.AsyncHTTPTransport(verify=tls, limits=_LIMITS, trust_env=False)
+        # The transport alone: it knows no proxies and no cookies, and no redirects, over which a client stumbles even
+        # when it is not to follow them.
+        self._http = httpx.AsyncHTTPTransport(verify=options.tls or httpx.create_ssl_context(), limits=_LIMITS)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -145,4 +145,4 @@ def _moved(url: httpx.URL, location: str) -> httpx.URL:
         raise refusals.redirected("to what is no address") from None
     if (to.scheme, to.raw_host, to.port) != (url.scheme, url.raw_host, url.port):
         raise refusals.redirected("to another host")
-    return url.copy_with(raw_path=to.raw_path)
+    return to

@@ -97,6 +97,7 @@ async def test_no_other_host_is_asked(app: FakeApp, opened: Opened, location: st
         "http://\u2100.test/",
         "x" * 70_000,
         "//[/",
+        "http:////[[+",
         "http://127.0.0.1:x/",
     ],
 )
