@@ -1,6 +1,7 @@
-"""The one comment of a pull request: 02 · 8, 06 · G2 and G3."""
+"""The one comment of a pull request: 02 · 8, 06 · G2 and G3. Over both databases with HYDRA_TEST_FULL=1."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -32,6 +33,8 @@ WORDS = [
     (State.GITHUB_DEPLOYMENT_STATE_INACTIVE, "Rolled back", "💤 Inactive Rolled back"),
 ]
 ROUNDS = 20
+DATABASES = ["sqlite", "mariadb"] if os.environ.get("HYDRA_TEST_FULL") else ["sqlite"]
+pytestmark = pytest.mark.parametrize("server", DATABASES, indirect=True)
 PLENTY: dict[str, Any] = {"quota_cpu_millicores": 10**6, "quota_memory_mib": 10**6}
 
 

@@ -1,6 +1,6 @@
 """The worker killed, and GitHub's answer lost, in the middle of a report: all is there once, and the end is right.
 
-`after` a step is between its effect and its journal entry. Every point with HYDRA_TEST_FULL=1.
+`after` a step is between its effect and its journal entry. Every point, over both databases, with HYDRA_TEST_FULL=1.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from tests.waiting import until
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 POINTS = ["before", "after"] if FULL else ["after"]
+pytestmark = pytest.mark.parametrize("server", ["sqlite", "mariadb"] if FULL else ["sqlite"], indirect=True)
 IN_ORDER = ["pending", "in_progress", "success"]
 
 # The steps of the first report of a deployment with a pull request, and those that are left to the last one.
