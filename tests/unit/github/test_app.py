@@ -57,6 +57,8 @@ def test_a_key_may_have_come_through_a_variable_or_an_editor(spelled: Callable[[
         (pem(ed25519.Ed25519PrivateKey.generate()), "is not an RSA key"),
         (pem(SHORT), "has fewer than 2048 bits"),
     ],
+    # Drawn anew in each process, which have to agree on the names of their tests.
+    ids=["nothing", "a word", "no key within", "cut", "with a password", "public", "EC", "Ed25519", "short"],
 )
 def test_any_other_key_is_refused_and_not_shown(key: str, fault: str) -> None:
     with pytest.raises(FailedPrecondition, match=fault) as caught:
