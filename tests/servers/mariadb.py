@@ -42,7 +42,7 @@ class MariaDB:
         """Create the data on first use, start the server and wait until it answers."""
         if not (self._folder / "data").exists():
             await self._install()
-        self._process = Process.start("MariaDB", self._command(), self._folder / "mariadb.log", _environ())
+        self._process = Process.start("MariaDB", self._command(), self._folder / "mariadb.log", self._environ())
         await self._process.wait_ready(self._answers, _READY_WITHIN)
 
     async def stop(self) -> None:
@@ -105,7 +105,7 @@ class MariaDB:
         return True
 
     async def _install(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         # Read at every start. The administrator that the installer makes can log in by socket alone.
         (self._folder / "admin.sql").write_text(
             f"CREATE OR REPLACE USER {_ADMIN}@'127.0.0.1' IDENTIFIED BY '{self._secret}';\n"
@@ -113,7 +113,7 @@ class MariaDB:
         )
         command = [self._installer, *self._common(), "--skip-test-db"]
         process = await asyncio.create_subprocess_exec(
-            *command, env=_environ(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command, env=self._environ(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         output, _ = await process.communicate()
         if process.returncode:
@@ -142,6 +142,11 @@ class MariaDB:
         user = ["--user=root"] if os.getuid() == 0 else []  # else the server refuses to run as root
         return ["--no-defaults", f"--datadir={self._folder / 'data'}", "--innodb-log-file-size=8M", *user]
 
+    def _environ(self) -> dict[str, str]:
+        # A folder of its own for temporary tables: a server that starts removes those of any other in the same one.
+        path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
+        return {"PATH": path, "TMPDIR": str(self._folder / "tmp")}
+
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.exit_code is None:
             os.kill(self._process.pid, number)
@@ -153,7 +158,3 @@ def _program(*names: str) -> str:
         if found := shutil.which(name, path=path):
             return found
     raise MariaDBMissing(f"MariaDB is not installed: no {' or '.join(names)} found (Debian: mariadb-server-core)")
-
-
-def _environ() -> dict[str, str]:
-    return {"PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))}
