@@ -54,7 +54,8 @@ def _relay() -> VirtualObject:
     return relay
 
 
-def _end() -> None:
+def end_by_signal() -> None:
+    """End the test run by SIGTERM, which the SDK has taken over."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.raise_signal(signal.SIGTERM)
 
@@ -70,7 +71,7 @@ class InsideCaller:
 
     async def __aenter__(self) -> Self:
         # The SDK takes SIGTERM from the process that serves (05 · 3): the test run is to end by it all the same.
-        install_shutdown_hook(asyncio.get_running_loop(), _end, signal.SIGTERM)
+        install_shutdown_hook(asyncio.get_running_loop(), end_by_signal, signal.SIGTERM)
         self._endpoint.start()
         await Registration(self._installation.stack.restate.admin_url, self._uri).register()
         return self

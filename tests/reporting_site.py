@@ -108,6 +108,16 @@ class ReportingSite:
         return our_comment(self.github, connected.repository, number)
 
 
+async def handlers(installation: Installation, deployment_id: str) -> list[dict[str, Any]]:
+    """Find the invocations that report a deployment: those of its own object, and the rows that these put."""
+    service = "hydra.v1.GitHubStatusService"
+    return await installation.admin_query(
+        "select id, status, completion_result, retry_count from sys_invocation "
+        f"where (target_service_name = '{service}' and target_service_key = '{deployment_id}') "
+        f"or invoked_by_target like '{service}/{deployment_id}/%'"
+    )
+
+
 async def told(installation: Installation, invocation_id: str) -> list[str]:
     """Wait until all is done that an invocation, which has ended, asked to be reported; returns the handlers' names."""
     sent = await installation.admin_query(

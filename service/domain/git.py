@@ -92,7 +92,7 @@ def _repository(value: str) -> str:
         raise InvalidArgument("git.repository is empty: give owner/name", field="git.repository")
     if len(value) > _REPOSITORY_LENGTH:
         _refuse("repository", value, f"has {len(value)} characters, at most {_REPOSITORY_LENGTH} are possible")
-    if not _REPOSITORY.fullmatch(value) or {".", ".."} & set(value.split("/")):
+    if not is_repository(value):
         _refuse("repository", value, "is not owner/name: two parts of letters, digits, ., _ and -, and no address")
     if value.lower().endswith(".git"):
         _refuse("repository", value, "ends in .git: leave that out")
@@ -112,7 +112,7 @@ def is_commit(text: str) -> bool:
 
 
 def _commit(value: str) -> str:
-    if value and not _SHA.fullmatch(value):
+    if value and not is_commit(value):
         _refuse("commit_sha", value, "is not a whole commit id: give all 40 hexadecimal digits")
     return value.lower()
 

@@ -1,16 +1,18 @@
 """Phase `network`: reserve the deployment's host names."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
 from service.database import attempts, operations, steps
 from service.domain.deployment import Step
-from service.domain.hostname import NameInput, draw_commit_suffix, names
+from service.domain.hostname import draw_commit_suffix, names
 from service.durable.journal import Journal
 from service.routing import reservation
 from service.workflow.phases.build import Image
+from service.workflow.phases.naming import name_input
 from service.workflow.runtime import Runtime
 
 
@@ -22,20 +24,8 @@ async def reserve_names(journal: Journal, runtime: Runtime, image: Image, unheal
     """
     subject = image.subject
     commit_suffix = draw_commit_suffix(journal.ctx.random())
-    wanted = names(
-        NameInput(
-            project_slug=subject.project_slug,
-            app_slug=subject.app_slug,
-            environment_slug=subject.environment_slug,
-            workspace_slug=subject.workspace_slug,
-            deployment_id=subject.deployment_id,
-            apex=runtime.options.default_domain,
-            commit_sha=subject.git_commit_sha,
-            commit_suffix=None if image.is_built else commit_suffix,
-            branch=subject.git_branch,
-            fork_repository_full_name=subject.fork_repository_full_name,
-        )
-    )
+    made_of = name_input(subject, runtime.options.default_domain)
+    wanted = names(replace(made_of, commit_suffix=None if image.is_built else commit_suffix))
     seed = journal.ctx.random().getrandbits(64)
 
     async def work(conn: AsyncConnection) -> list[str]:

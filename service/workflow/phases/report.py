@@ -4,11 +4,11 @@ from hydra.v1 import deploy_pb2, github_status_pb2
 
 from service.database.deployments import Subject
 from service.domain.deployment import PRODUCTION
-from service.domain.hostname import NameInput
 from service.domain.reporting import dashboard_page, environment_label, environment_url
 from service.durable.binding import Address, send
 from service.durable.journal import Journal
 from service.errors import Cancelled, HydraError, Internal, Transient
+from service.workflow.phases.naming import name_input
 from service.workflow.runtime import Options, Runtime
 
 _SERVICE = "hydra.v1.GitHubStatusService"
@@ -77,22 +77,13 @@ def _tell(journal: Journal, deployment_id: str, state: int, description: str) ->
 
 def _init(subject: Subject, pull_request: int, options: Options) -> github_status_pb2.GitHubStatusInitRequest:
     """Gather all that a report needs: the service may be another worker's, which asks for nothing more."""
-    name = NameInput(
-        project_slug=subject.project_slug,
-        app_slug=subject.app_slug,
-        environment_slug=subject.environment_slug,
-        workspace_slug=subject.workspace_slug,
-        deployment_id=subject.deployment_id,
-        apex=options.default_domain,
-        fork_repository_full_name=subject.fork_repository_full_name,
-    )
     return github_status_pb2.GitHubStatusInitRequest(
         installation_id=subject.installation_id,
         repo=subject.repository,
         commit_sha=subject.git_commit_sha or "",
         branch=subject.git_branch or "",
         environment_label=environment_label(subject.project_slug, subject.app_slug, subject.environment_slug),
-        environment_url=environment_url(name),
+        environment_url=environment_url(name_input(subject, options.default_domain)),
         log_url=dashboard_page(
             options.dashboard_url, subject.workspace_slug, subject.project_id, subject.deployment_id
         ),

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import grpc.aio
@@ -36,12 +36,6 @@ ROUNDS = 20
 DATABASES = ["sqlite", "mariadb"] if os.environ.get("HYDRA_TEST_FULL") else ["sqlite"]
 pytestmark = pytest.mark.parametrize("server", DATABASES, indirect=True)
 PLENTY: dict[str, Any] = {"quota_cpu_millicores": 10**6, "quota_memory_mib": 10**6}
-
-
-@pytest.fixture(scope="module")
-async def inside(reporting: ReportingSite) -> AsyncIterator[InsideCaller]:
-    async with InsideCaller(reporting.installation) as caller:
-        yield caller
 
 
 async def previewed(site: ReportingSite, connected: Connected, **spec: Any) -> str:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from service.clock import now_ms
 from service.dev.ports import free_port
 from tests.installation import Installation
-from tests.reporting_site import Connected, ReportingSite, Shown, table, told
+from tests.reporting_site import Connected, ReportingSite, Shown, handlers, table, told
 from tests.servers.github_app import Installation as AppInstallation
 from tests.servers.github_faults import End, Fault
 from tests.waiting import until
@@ -51,16 +50,6 @@ def states(connected: Connected) -> list[str]:
 def rows(connected: Connected) -> list[Shown]:
     """Read the rows of all comments in the repository."""
     return [row for comment in connected.repository.all_comments.values() for row in table(comment.body)]
-
-
-async def handlers(installation: Installation, deployment_id: str) -> list[dict[str, Any]]:
-    """Find the invocations that report a deployment: those of its own object, and the rows that these put."""
-    service = "hydra.v1.GitHubStatusService"
-    return await installation.admin_query(
-        "select id, status, completion_result, retry_count from sys_invocation "
-        f"where (target_service_name = '{service}' and target_service_key = '{deployment_id}') "
-        f"or invoked_by_target like '{service}/{deployment_id}/%'"
-    )
 
 
 async def ended(site: ReportingSite, deployment_id: str) -> None:

@@ -19,7 +19,7 @@ from service.durable.binding import service
 from service.durable.endpoint import Address, Endpoint
 from service.durable.registration import Registration
 from service.errors import InvalidArgument
-from tests.inside_caller import InsideCaller
+from tests.inside_caller import InsideCaller, end_by_signal
 from tests.installation import Installation
 from tests.reporting_site import DASHBOARD, Connected, ReportingSite, reporting_site, table, told
 from tests.servers.github_records import Deployment
@@ -79,12 +79,6 @@ async def test_restate_knows_them_as_private_and_gives_up_one_day(
 
 
 # ------------------------------------------------------------------------------------------- called as Go does it
-
-
-@pytest.fixture(scope="module")
-async def inside(reporting: ReportingSite) -> AsyncIterator[InsideCaller]:
-    async with InsideCaller(reporting.installation) as caller:
-        yield caller
 
 
 def init_request(connected: Connected, **facts: Any) -> github_status_pb2.GitHubStatusInitRequest:
@@ -272,11 +266,6 @@ async def test_a_report_without_a_state_is_refused(reporting: ReportingSite, ins
 # --------------------------------------------------------------------------------------- served by another worker
 
 
-def stop_test_run() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGTERM)
-
-
 @asynccontextmanager
 async def other_worker(installation: Installation) -> AsyncIterator[list[tuple[str, Message]]]:
     """Serve GitHubStatusService from this process; yields what it is told: the object's key and the request."""
@@ -294,7 +283,7 @@ async def other_worker(installation: Installation) -> AsyncIterator[list[tuple[s
     address = Address("127.0.0.1", free_port())
     endpoint = Endpoint([served], "other", {}, address)
     # The SDK takes SIGTERM from the process that serves (05 · 3): the test run is to end by it all the same.
-    install_shutdown_hook(asyncio.get_running_loop(), stop_test_run, signal.SIGTERM)
+    install_shutdown_hook(asyncio.get_running_loop(), end_by_signal, signal.SIGTERM)
     endpoint.start()
     uri = f"http://{address.host}:{address.port}{endpoint.path}"
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from service.database import tables
 from tests.installation import Installation
-from tests.reporting_site import Connected, ReportingSite, table, told
+from tests.reporting_site import Connected, ReportingSite, handlers, table, told
 from tests.servers.github_faults import End, Fault
 from tests.waiting import until
 
@@ -35,14 +35,10 @@ WORK = [
 
 async def reported(installation: Installation, deployment_id: str, count: int) -> None:
     """Wait until so many handlers have reported the deployment: its own, and those that put its rows."""
-    query = (
-        f"select status from sys_invocation where target_service_name = 'hydra.v1.GitHubStatusService' "
-        f"and target_service_key = '{deployment_id}' "
-        f"or invoked_by_target like 'hydra.v1.GitHubStatusService/{deployment_id}/%'"
-    )
 
     async def all_are() -> bool:
-        return [row["status"] for row in await installation.admin_query(query)] == ["completed"] * count
+        found = await handlers(installation, deployment_id)
+        return [row["status"] for row in found] == ["completed"] * count
 
     await until(all_are)
 
