@@ -6,7 +6,15 @@ lists the keys.
 
 from service.config.faults import ConfigError
 from service.config.load import load, parse, read_file
-from service.config.own import BuildSettings, DeploySettings, GrpcSettings, LogSettings, ServicesSettings
+from service.config.own import (
+    BuildSettings,
+    ClientSettings,
+    DeploySettings,
+    GrpcSettings,
+    LogSettings,
+    ServicesSettings,
+    TokenSettings,
+)
 from service.config.reference import (
     ClickhouseSettings,
     DatabaseSettings,
@@ -20,6 +28,7 @@ from service.config.settings import Settings
 __all__ = [
     "BuildSettings",
     "ClickhouseSettings",
+    "ClientSettings",
     "ConfigError",
     "DatabaseSettings",
     "DeploySettings",
@@ -31,6 +40,7 @@ __all__ = [
     "RestateSettings",
     "ServicesSettings",
     "Settings",
+    "TokenSettings",
     "load",
     "parse",
     "read_file",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from service.config import faults
 from service.config.settings import Settings
-from service.config.table import Path, find, subtable
+from service.config.table import Path, find, is_array, subtable
 
 Tree = dict[str, object]
 
@@ -43,6 +43,8 @@ def _name_fault(path: Path) -> str | None:
 
     HYDRA_X without `__` may belong to somebody else, so it is a fault only where it looks like a key.
     """
+    if array := _array(path):
+        return f"is no key: {'.'.join(array)} is an array of tables, [[{'.'.join(array)}]], and has to be in the file"
     field = find(Settings, path)
     if field is not None:
         table = subtable(field)
@@ -53,6 +55,15 @@ def _name_fault(path: Path) -> str | None:
         plain = [name for name, field in Settings.model_fields.items() if subtable(field) is None]
         return faults.unknown_key_if_near(Settings, path[0], plain)
     return faults.unknown_key(table or Settings, path[-1] if table else path[0])
+
+
+def _array(path: Path) -> Path | None:
+    """Return the array of tables that a path names or leads into."""
+    for length in range(1, len(path) + 1):
+        field = find(Settings, path[:length])
+        if field is not None and is_array(field):
+            return path[:length]
+    return None
 
 
 def _place(tree: Tree, path: Path, text: str) -> bool:

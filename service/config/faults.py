@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.config.table import Path, ReferenceTable, Table, find, subtable
@@ -52,9 +53,13 @@ def _text(root: type[Table], path: Path, detail: ErrorDetails) -> str:
 def _shown(root: type[Table], path: Path, detail: ErrorDetails) -> str:
     field = find(root, path)
     value = detail["input"]
-    if field is None or field.annotation is SecretStr or not isinstance(value, str | int | float):
+    if field is None or _is_hidden(field) or not isinstance(value, str | int | float):
         return ""
     return f" (got {value[:_LONGEST_VALUE_SHOWN]!r})" if isinstance(value, str) else f" (got {value})"
+
+
+def _is_hidden(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or not field.repr or subtable(field) is not None
 
 
 def unknown_keys(root: type[Table], tree: dict[str, object]) -> Iterator[tuple[Path, str | None]]:
@@ -67,8 +72,17 @@ def unknown_keys(root: type[Table], tree: dict[str, object]) -> Iterator[tuple[P
         below = subtable(field) if field else None
         if field is None:
             yield (key,), _unknown(root, key)
-        elif below is not None and isinstance(value, dict):
-            yield from (((key, *path), text) for path, text in unknown_keys(below, value))
+        elif below is not None:
+            for place, table in _tables((key,), value):
+                yield from (((*place, *path), text) for path, text in unknown_keys(below, table))
+
+
+def _tables(path: Path, value: object) -> Iterator[tuple[Path, dict[str, object]]]:
+    """Yield the tables that a value is: itself, or those of its array."""
+    if isinstance(value, dict):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (((*path, f"{index}"), row) for index, row in enumerate(value) if isinstance(row, dict))
 
 
 def _unknown(table: type[Table], key: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from service.config import faults, rules
+from service.config import faults, rules, secret_files
 from service.config.environment import Tree, expand, override
 from service.config.faults import ConfigError
 from service.config.settings import Settings
@@ -26,7 +26,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         raise ConfigError(str(file), [(str(file), f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError(str(file), [(str(file), "is not UTF-8")]) from None
-    return parse(text, environ, str(file))
+    settings = parse(text, environ, str(file))
+    settings._source = file  # noqa: SLF001 - known only here
+    return settings
 
 
 def read_file(path: str, key: str) -> bytes:
@@ -45,13 +47,17 @@ def parse(text: str, environ: Mapping[str, str], source: str = "text") -> Settin
         raise ConfigError(source, [(source, f"is not TOML: {error}")]) from None
     overridden, found = override(tree, environ)
     tree.setdefault("database", {})  # so that the fault names the missing key, not the table
+    in_files, unread = secret_files.fill_in(tree)
     unknown = list(faults.unknown_keys(Settings, tree))
-    found += [(path, text) for path, text in unknown if text is not None]
-    found += rules.cross_field(tree)
     settings, invalid = _validate(tree)
-    found += invalid
+    found += [*unread, *((path, text) for path, text in unknown if text is not None), *invalid]
+    found += rules.cross_field(tree)
     if settings is None or found:
-        raise ConfigError(source, [(overridden.get(path, ".".join(path)), text) for path, text in found])
+        told: dict[str, str] = {}
+        for path, fault in found:
+            by = in_files.get(path, path)
+            told.setdefault(overridden.get(by, ".".join(by)), fault)  # what follows from a key's first one is no news
+        raise ConfigError(source, list(told.items()))
     settings._ignored_keys = tuple(sorted(".".join(path) for path, _ in unknown))  # noqa: SLF001 - known only here
     return settings
 

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
+from service.config.credentials import BearerToken, Moment, TokenHash, TokenName, Tokens
 from service.config.table import OwnTable
 from service.config.values import BuilderAddress, ListenAddress, Networks, duration
 
@@ -17,12 +18,50 @@ _Wait = Annotated[timedelta, duration(_MILLISECOND, 24 * _HOUR)]
 _Pause = Annotated[timedelta, duration(_MILLISECOND, 60 * _SECOND)]
 
 
+Role = Literal["deploy", "operate", "read"]
+# Whom the gRPC server answers: everybody, who shows a token or a certificate, or nobody.
+Access = Literal["open", "authenticated", "off"]
+
+
+class TokenSettings(OwnTable):
+    """A token that the gRPC server takes; its SHA-256 is known here, the token itself is not."""
+
+    name: TokenName
+    role: Role
+    sha256: TokenHash = Field(repr=False)
+    expires: Moment | None = None
+
+
 class GrpcSettings(OwnTable):
     """The gRPC server."""
 
     listen: ListenAddress = "127.0.0.1:9090"
+    insecure: bool = False
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_client_ca_file: str = ""
+    tokens: Annotated[tuple[TokenSettings, ...], Tokens] = ()
+    health: Access = "open"
+    reflection: Access = "authenticated"
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    max_concurrent_streams: int = Field(default=1000, ge=1, le=100_000)
+    max_waiting_calls: int = Field(default=1000, ge=1, le=100_000)
+    keepalive_interval: Annotated[timedelta, duration(_SECOND, _HOUR)] = 60 * _SECOND
+    keepalive_timeout: Annotated[timedelta, duration(_SECOND, 600 * _SECOND)] = 20 * _SECOND
+    min_client_ping_interval: Annotated[timedelta, duration(100 * _MILLISECOND, _HOUR)] = 10 * _SECOND
     drain_timeout: Annotated[timedelta, duration(_MILLISECOND, _HOUR)] = 30 * _SECOND
+
+
+class ClientSettings(OwnTable):
+    """How this program's own commands reach the gRPC server."""
+
+    token: BearerToken = SecretStr("")
+    token_file: str = ""
+    tls: bool = False
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_server_name: str = ""
 
 
 class DeploySettings(OwnTable):

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
+from service.config.credentials import IdentityKeys
 from service.config.table import ReferenceTable
 from service.config.values import ClickhouseUrl, DatabaseDsn, HttpUrl
 
@@ -18,8 +19,12 @@ _EMPTY = SecretStr("")
 class DatabaseSettings(ReferenceTable):
     """Where the rows are: a Go MySQL DSN or `sqlite:///path`."""
 
+    ours: ClassVar[frozenset[str]] = frozenset({"primary_file", "readonly_replica_file"})
+
     primary: DatabaseDsn
+    primary_file: str = ""
     readonly_replica: DatabaseDsn = _EMPTY
+    readonly_replica_file: str = ""
 
 
 class VaultSettings(ReferenceTable):
@@ -50,14 +55,16 @@ class AcmeSettings(ReferenceTable):
 class RestateSettings(ReferenceTable):
     """How to reach the Restate server and how it reaches this worker."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"ingress_url", "http_host"})
+    ours: ClassVar[frozenset[str]] = frozenset({"api_key_file", "ingress_url", "http_host", "identity_keys"})
 
     admin_url: HttpUrl = "http://restate:9070"
     api_key: SecretStr = _EMPTY
+    api_key_file: str = ""
     http_port: int = Field(default=9080, ge=1, le=65535)
     register_as: HttpUrl = ""
     ingress_url: HttpUrl = "http://restate:8080"
     http_host: str = Field(default="0.0.0.0", min_length=1)  # noqa: S104 - the Restate server calls from another host
+    identity_keys: IdentityKeys = ()
 
 
 class DepotSettings(ReferenceTable):
@@ -70,25 +77,32 @@ class DepotSettings(ReferenceTable):
 class RegistrySettings(ReferenceTable):
     """The image registry that builds are pushed to."""
 
+    ours: ClassVar[frozenset[str]] = frozenset({"password_file"})
+
     url: str = ""
     username: str = ""
     password: SecretStr = _EMPTY
+    password_file: str = ""
 
 
 class ClickhouseSettings(ReferenceTable):
     """Analytics. A URL holds a password, so it is a secret as a whole. `admin_url` is not used."""
 
+    ours: ClassVar[frozenset[str]] = frozenset({"url_file"})
+
     url: ClickhouseUrl = _EMPTY
+    url_file: str = ""
     admin_url: SecretStr = _EMPTY
 
 
 class GithubSettings(ReferenceTable):
     """The GitHub App, and where GitHub is: the addresses differ for GitHub Enterprise."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"api_url", "clone_url"})
+    ours: ClassVar[frozenset[str]] = frozenset({"private_key_pem_file", "api_url", "clone_url"})
 
     app_id: int = Field(default=0, ge=0, lt=2**63)
     private_key_pem: SecretStr = _EMPTY
+    private_key_pem_file: str = ""
     allow_unauthenticated_deployments: bool = False
     api_url: HttpUrl = "https://api.github.com"
     clone_url: HttpUrl = "https://github.com"

@@ -1,6 +1,6 @@
 """What keys demand of each other. Rules look at the raw tree, so that they speak even where other keys are wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from service.config.faults import PathFault
@@ -8,6 +8,7 @@ from service.config.own import DeploySettings
 from service.config.table import Path
 from service.config.values import parse_duration
 from service.database.dsn import parse as parse_dsn
+from service.rpc.address import is_loopback
 
 
 def cross_field(tree: dict[str, object]) -> Iterator[PathFault]:
@@ -23,6 +24,8 @@ def cross_field(tree: dict[str, object]) -> Iterator[PathFault]:
             if not _filled(tree, path):
                 yield path, "is required because registry.password is set"
     yield from _build(tree)
+    yield from _grpc(tree)
+    yield from _client(tree)
     wait = _duration(tree, "health_timeout")
     for key in ("health_poll", "health_steady"):
         pause = _duration(tree, key)
@@ -53,6 +56,56 @@ def _build(tree: dict[str, object]) -> Iterator[PathFault]:
                 ("build", "fork_address"),
                 "must be another BuildKit than build.address: the cache is what is kept apart",
             )
+
+
+def _grpc(tree: dict[str, object]) -> Iterator[PathFault]:
+    """Yield what a door to other machines lacks, and which of its tokens are one."""
+    yield from _pair(tree, "grpc")
+    has_tls = _filled(tree, ("grpc", "tls_cert_file")) or _filled(tree, ("grpc", "tls_key_file"))
+    has_client_ca = _filled(tree, ("grpc", "tls_client_ca_file"))
+    if has_client_ca and not has_tls:
+        yield ("grpc", "tls_client_ca_file"), "needs grpc.tls_cert_file and grpc.tls_key_file: it is a part of TLS"
+    tokens = _value(tree, ("grpc", "tokens"))
+    lacking = [] if has_tls else ["grpc.tls_cert_file and grpc.tls_key_file"]
+    if not tokens and not has_client_ca:
+        lacking.append("[[grpc.tokens]] or grpc.tls_client_ca_file")
+    listen = _value(tree, ("grpc", "listen"))
+    is_open = isinstance(listen, str) and not is_loopback(listen)
+    if is_open and lacking and _value(tree, ("grpc", "insecure")) is not True:
+        wanted = f"set {', and '.join(lacking)}; or grpc.insecure = true, where something else guards the way to it"
+        yield ("grpc", "listen"), f"{listen} is open to other machines: {wanted}"
+    if isinstance(tokens, list):
+        for key in ("name", "sha256"):
+            yield from _repeated(tokens, key)
+
+
+def _repeated(tokens: Sequence[object], key: str) -> Iterator[PathFault]:
+    """Yield the tokens that have what another one before them has."""
+    owners: dict[str, int] = {}
+    for index, token in enumerate(tokens):
+        value = token.get(key) if isinstance(token, dict) else None
+        if isinstance(value, str):
+            owner = owners.setdefault(value.lower() if key == "sha256" else value, index)
+            if owner != index:
+                yield ("grpc", "tokens", f"{index}", key), f"is that of grpc.tokens.{owner} already"
+
+
+def _client(tree: dict[str, object]) -> Iterator[PathFault]:
+    """Yield what is of no use without TLS."""
+    yield from _pair(tree, "client")
+    if _value(tree, ("client", "tls")) is True or _filled(tree, ("client", "tls_ca_file")):
+        return
+    for key in ("tls_cert_file", "tls_key_file", "tls_server_name"):
+        if _filled(tree, ("client", key)):
+            yield ("client", key), "is of no use without TLS: set client.tls_ca_file, or client.tls = true"
+
+
+def _pair(tree: dict[str, object], table: str) -> Iterator[PathFault]:
+    """Yield what a certificate without its key, or a key alone, lacks."""
+    cert, key = (table, "tls_cert_file"), (table, "tls_key_file")
+    for path, other in ((cert, key), (key, cert)):
+        if _filled(tree, other) and not _filled(tree, path):
+            yield path, f"is required because {'.'.join(other)} is set"
 
 
 def _value(tree: dict[str, object], path: Path) -> object:

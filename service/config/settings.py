@@ -1,6 +1,7 @@
 """The one tree of settings, as the rest of the service reads it."""
 
 import random
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, PrivateAttr
@@ -20,7 +21,7 @@ def _instance_id() -> str:
 class Settings(ReferenceTable):
     """Everything an operator can set. Frozen; secrets show as `**********` wherever it is printed."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"grpc", "deploy", "build", "openapi", "services", "log"})
+    ours: ClassVar[frozenset[str]] = frozenset({"grpc", "client", "deploy", "build", "openapi", "services", "log"})
 
     instance_id: str = Field(default_factory=_instance_id)
     region: str = ""
@@ -43,13 +44,20 @@ class Settings(ReferenceTable):
     observability: reference.ObservabilitySettings = reference.ObservabilitySettings()
 
     grpc: own.GrpcSettings = own.GrpcSettings()
+    client: own.ClientSettings = own.ClientSettings()
     deploy: own.DeploySettings = own.DeploySettings()
     build: own.BuildSettings = own.BuildSettings()
     openapi: own.OpenapiSettings = own.OpenapiSettings()
     services: own.ServicesSettings = own.ServicesSettings()
     log: own.LogSettings = own.LogSettings()
 
+    _source: Path | None = PrivateAttr(default=None)
     _ignored_keys: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def source(self) -> Path | None:
+        """The file that these were read from, to be read again; None for those of a text."""
+        return self._source
 
     @property
     def ignored_keys(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ is a fault.
 
 from collections.abc import Iterator
 from types import UnionType
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -49,18 +49,23 @@ class ReferenceTable(BaseModel):
 Table = OwnTable | ReferenceTable
 
 
+def is_array(field: FieldInfo) -> bool:
+    """Tell whether a field holds an array of tables, `[[...]]` in the file."""
+    return get_origin(field.annotation) is tuple and subtable(field) is not None
+
+
 def subtable(field: FieldInfo) -> type[Table] | None:
-    """Return the table type that a field holds, optional or not; None for a plain key."""
+    """Return the table type that a field holds, optional or an array or neither; None for a plain key."""
     annotation = field.annotation
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    for kind in kinds:
+    many = isinstance(annotation, UnionType) or get_origin(annotation) is tuple
+    for kind in get_args(annotation) if many else (annotation,):
         if isinstance(kind, type) and issubclass(kind, OwnTable | ReferenceTable):
             return kind
     return None
 
 
 def leaves(table: type[Table], path: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
-    """Walk all plain keys below a table type, in the order of their declaration."""
+    """Walk all plain keys below a table type, in the order of their declaration; an array's as its table's."""
     for name, field in table.model_fields.items():
         below = subtable(field)
         if below is None:
@@ -70,10 +75,12 @@ def leaves(table: type[Table], path: Path = ()) -> Iterator[tuple[Path, FieldInf
 
 
 def find(root: type[Table], path: Path) -> FieldInfo | None:
-    """Return the field at a path, None where the model has none."""
+    """Return the field at a path, None where the model has none. In an array the tables are counted from 0."""
     table: type[Table] | None = root
     field = None
     for name in path:
+        if field is not None and is_array(field) and name.isdecimal():
+            continue
         field = table.model_fields.get(name) if table else None
         if field is None:
             return None
