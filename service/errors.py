@@ -4,7 +4,10 @@ HydraError
 ├── InvalidArgument      the request is wrong in itself                       400
 ├── NotFound             a thing the request names does not exist             404
 ├── FailedPrecondition   the state of things forbids it                       400
+├── Unauthenticated      the caller did not say who it is                     401
+├── PermissionDenied     the caller may not do that                           403
 ├── QuotaExceeded        the workspace may not allocate that much             429
+├── Overloaded           this server has all that it can hold: try later      429
 ├── BuildFailed          the user's repository does not build                 422
 ├── RegionsUnhealthy     too few regions became healthy in time               504
 ├── Cancelled            an operator cancelled it                             409
@@ -54,7 +57,24 @@ class FailedPrecondition(HydraError):
     http_code = 400
 
 
+class Unauthenticated(HydraError):
+    status = "UNAUTHENTICATED"
+    http_code = 401
+
+
+class PermissionDenied(HydraError):
+    status = "PERMISSION_DENIED"
+    http_code = 403
+
+
 class QuotaExceeded(HydraError):
+    status = "RESOURCE_EXHAUSTED"
+    http_code = 429
+
+
+class Overloaded(HydraError):
+    """Nothing was begun, so that the caller may try again."""
+
     status = "RESOURCE_EXHAUSTED"
     http_code = 429
 

@@ -14,6 +14,7 @@ from service.app.building import open_builder, open_github
 from service.app.database import open_database
 from service.app.documents import open_documents
 from service.app.probes import Probes
+from service.app.rpc import serve_rpc
 from service.app.services import handlers_of, objects_of, options_of
 from service.config import Settings
 from service.database.engine import Database
@@ -24,8 +25,7 @@ from service.durable.journal import NullHook, StepHook
 from service.durable.registration import Registration
 from service.errors import FailedPrecondition, Transient
 from service.release import release_id
-from service.rpc.ingress import Ingress
-from service.rpc.server import RpcOptions, RpcServer
+from service.rpc.address import is_loopback
 from service.workflow.health_gate import GateTiming, HealthGate
 from service.workflow.runtime import Runtime
 
@@ -81,7 +81,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
         if role is not Role.GRPC:
             await stack.enter_async_context(_registered(settings, endpoint, probes))
         if role is not Role.WORKER:
-            await stack.enter_async_context(_grpc(settings, database, probes))
+            await stack.enter_async_context(serve_rpc(settings, database, probes))
         await asyncio.wait(
             [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(endpoint.ended())],
             return_when=asyncio.FIRST_COMPLETED,
@@ -112,10 +112,13 @@ async def _endpoint(
     settings: Settings, handlers: Mapping[str, Mapping[str, Handler]], probes: Probes
 ) -> AsyncIterator[Endpoint]:
     objects = objects_of(settings, handlers)
-    address = Address(settings.restate.http_host, settings.restate.http_port)
+    restate = settings.restate
+    address = Address(restate.http_host, restate.http_port, restate.identity_keys)
     endpoint = Endpoint(objects, release_id(handlers), probes.by_name(), address)
     endpoint.start()
     log.info("HTTP is served", host=address.host, port=address.port, services=sorted(handlers))
+    if handlers and not address.identity_keys and not is_loopback(f"{address.host}:{address.port}"):
+        log.warning("whoever reaches the HTTP port may run handlers: restate.identity_keys would keep them out")
     try:
         yield endpoint
     finally:
@@ -141,23 +144,6 @@ async def _register(settings: Settings, endpoint: Endpoint, probes: Probes) -> N
     else:
         log.warning("restate.register_as is empty: register this worker by hand", path=endpoint.path)
     probes.registered = True
-
-
-@asynccontextmanager
-async def _grpc(settings: Settings, database: Database, probes: Probes) -> AsyncIterator[None]:
-    ingress = Ingress(settings.restate.ingress_url)
-    options = RpcOptions(
-        settings.grpc.listen, settings.grpc.max_message_bytes, drain_timeout=settings.grpc.drain_timeout
-    )
-    server = RpcServer(ingress, database, options)
-    try:
-        port = await server.start()
-        log.info("gRPC is served", listen=settings.grpc.listen, port=port)
-        probes.need(ingress.is_up)
-        yield
-    finally:
-        await server.stop()
-        await ingress.close()
 
 
 def _gate_timing(settings: Settings) -> GateTiming:

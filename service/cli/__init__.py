@@ -1,5 +1,6 @@
 """The `hydra-deploy` command: one module per subcommand; each prints and exits, nothing else."""
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -14,6 +15,7 @@ _COMMANDS = (
     *("serve", "migrate"),
     *("deploy", "status", "logs", "rollback", "promote"),
     *("scale-down", "operations", "history"),
+    *("token",),
     *("seed", "agent", "demo", "dev"),
 )
 
@@ -40,8 +42,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a mark is no reason to fail
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    if asked != "serve":  # gRPC reads it when it is imported, and would tell of handshakes beside our one line
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        _app(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="hydra-deploy")
+        _app(asked)(prog_name="hydra-deploy")
     except ConfigError as error:
         print(error.message, file=sys.stderr)
         sys.exit(2)

@@ -29,14 +29,15 @@ from service.cli.options import (
     settings_from,
 )
 from service.cli.program import command_line
-from service.cli.rollout import CALLER, Rollout
+from service.cli.rollout import Rollout
+from service.cli.server import client_of
 from service.cli.source import Source, SourceOptions, digest_of
 from service.config import Settings
 from service.database import places
 from service.database.places import Wanted
 from service.dev.world import create_deployment
 from service.rpc.call import Mode
-from service.rpc.client import CallFailed, DeployClient, target_of
+from service.rpc.failure import CallFailed
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ def deploy(  # noqa: PLR0913 - one per option
     order = _Order(
         wanted, given.source(), config, not no_wait, as_json, bool(settings.clickhouse.url.get_secret_value())
     )
-    interrupt.run(_deploy(settings, grpc or target_of(settings.grpc.listen), order))
+    interrupt.run(_deploy(settings, grpc, order))
 
 
 async def _deploy(settings: Settings, address: str, order: _Order) -> None:
     console = terminal.console(errors=order.as_json)
-    async with connected(settings) as database, DeployClient(address, CALLER) as client:
+    async with connected(settings) as database, client_of(settings, address) as client:
         place = await database.read(partial(places.find, wanted=order.wanted))
         await client.check()  # before a row is written that nobody deploys
         deployment_id = await create_deployment(database, place.app_id, place.environment_id, order.source.spec)

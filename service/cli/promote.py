@@ -9,12 +9,12 @@ from hydra.v1 import deploy_pb2
 from service.cli import interrupt
 from service.cli.connection import connected
 from service.cli.options import AsJson, Config, DryRun, Grpc, settings_from
+from service.cli.server import client_of
 from service.cli.takeover import Errand, Manner, run
 from service.config import Settings
 from service.contract import validate_promote
 from service.routing.plan import plan_promotion
 from service.routing.switch import Kind
-from service.rpc.client import target_of
 
 
 def promote(
@@ -30,7 +30,8 @@ def promote(
     What loses its place goes to standby after a while. Ctrl-C only stops watching: the promotion goes on.
     """
     settings = settings_from(config)
-    manner = Manner(grpc or target_of(settings.grpc.listen), settings.deploy.standby_delay, config, dry_run, as_json)
+    client = partial(client_of, settings, grpc)
+    manner = Manner(client, settings.deploy.standby_delay, config, dry_run, as_json)
     interrupt.run(_promote(settings, deployment, manner))
 
 

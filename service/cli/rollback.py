@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.cli import interrupt
 from service.cli.connection import connected
 from service.cli.options import AsJson, Config, DryRun, Grpc, settings_from
+from service.cli.server import client_of
 from service.cli.takeover import Errand, Manner, run
 from service.config import Settings
 from service.contract import validate_rollback
@@ -17,7 +18,6 @@ from service.database import apps, deployments
 from service.errors import FailedPrecondition
 from service.routing.plan import plan_rollback
 from service.routing.switch import Kind
-from service.rpc.client import target_of
 
 
 def rollback(  # noqa: PLR0913 - one per option
@@ -38,7 +38,8 @@ def rollback(  # noqa: PLR0913 - one per option
     confirmed, or another deployment promoted, with `promote`. Ctrl-C only stops watching: the rollback goes on.
     """
     settings = settings_from(config)
-    manner = Manner(grpc or target_of(settings.grpc.listen), settings.deploy.standby_delay, config, dry_run, as_json)
+    client = partial(client_of, settings, grpc)
+    manner = Manner(client, settings.deploy.standby_delay, config, dry_run, as_json)
     interrupt.run(_rollback(settings, source, to, manner))
 
 

@@ -14,14 +14,13 @@ from service.cli import interrupt, terminal
 from service.cli.attendance import attend
 from service.cli.connection import connected
 from service.cli.options import AsJson, Config, DryRun, Grpc, settings_from
-from service.cli.rollout import CALLER
+from service.cli.server import client_of
 from service.cli.survey import Fate, Surveyed, survey
 from service.clock import now_ms
 from service.config import Settings
 from service.config.values import format_duration
 from service.database import history
 from service.database.history import Operation
-from service.rpc.client import DeployClient, target_of
 
 
 def scale_down(*, config: Config = None, grpc: Grpc = "", dry_run: DryRun = False, as_json: AsJson = False) -> None:
@@ -33,7 +32,7 @@ def scale_down(*, config: Config = None, grpc: Grpc = "", dry_run: DryRun = Fals
     if dry_run:
         _show_survey(settings, interrupt.run(_survey(settings)), as_json=as_json)
         return
-    operation = interrupt.run(_sweep(settings, grpc or target_of(settings.grpc.listen), as_json=as_json))
+    operation = interrupt.run(_sweep(settings, grpc, as_json=as_json))
     if as_json:
         print(json.dumps(asdict(operation) | {"duration_ms": operation.duration_ms}, indent=2, ensure_ascii=False))
     else:
@@ -41,7 +40,7 @@ def scale_down(*, config: Config = None, grpc: Grpc = "", dry_run: DryRun = Fals
 
 
 async def _sweep(settings: Settings, address: str, *, as_json: bool) -> Operation:
-    async with connected(settings) as database, DeployClient(address, CALLER) as client:
+    async with connected(settings) as database, client_of(settings, address) as client:
         console = terminal.console(errors=as_json)
         operation_id = await attend(console, client.scale_down(), _under_way)
         return await database.read(partial(history.operation, operation_id=operation_id))

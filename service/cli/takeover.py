@@ -17,7 +17,6 @@ from service.cli.options import ConfigPath
 from service.cli.outcome import Outcome, RouteMove
 from service.cli.phases import regions_note
 from service.cli.program import command_line
-from service.cli.rollout import CALLER
 from service.database import deployments, history, overview, switches
 from service.database.deployments import Subject
 from service.database.engine import Database
@@ -25,7 +24,8 @@ from service.domain.deployment import DesiredState
 from service.errors import NotFound
 from service.routing.plan import Plan
 from service.routing.switch import Kind
-from service.rpc.client import Accept, CallFailed, DeployClient
+from service.rpc.client import Accept, DeployClient
+from service.rpc.failure import CallFailed
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Errand:
 
 @dataclass(frozen=True)
 class Manner:
-    """How it is to be done and told."""
+    """How it is to be done and told; `client` makes the one that calls."""
 
-    address: str
+    client: Callable[[], DeployClient]
     standby_delay: timedelta
     config: ConfigPath = None
     dry_run: bool = False
@@ -70,7 +70,7 @@ async def _perform(console: Console, database: Database, errand: Errand, manner:
         seen = await database.read(partial(overview.progress, deployment_id=errand.target_id))
         return f"waiting for {errand.target_id}: {regions_note(seen.regions)}"
 
-    async with DeployClient(manner.address, CALLER) as client:
+    async with manner.client() as client:
         try:
             operation_id = await attend(console, errand.call(client, accepted.append), look)
         except (asyncio.CancelledError, CallFailed) as error:

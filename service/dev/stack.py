@@ -37,9 +37,10 @@ class StackOptions:
     """What may differ between stacks.
 
     `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
-    the configuration's `[deploy]` table, as TOML text. `clickhouse`: with a ClickHouse of its own. `builds`: with a
-    git server, a registry and a BuildKit of its own, so that it builds from git. `serve` is the command that serves,
-    without its options. Within `stop_grace` it ends in order, or it is killed.
+    the configuration's `[deploy]` table, as TOML text; `configuration` is TOML that goes at its end. `clickhouse`:
+    with a ClickHouse of its own. `builds`: with a git server, a registry and a BuildKit of its own, so that it builds
+    from git. `serve` is the command that serves, without its options. Within `stop_grace` it ends in order, or it is
+    killed.
     """
 
     dsn: str = ""
@@ -49,6 +50,7 @@ class StackOptions:
     restate: RestateOptions = field(default_factory=RestateOptions)
     serve: Sequence[str] = _SERVE
     environ: Mapping[str, str] = field(default_factory=dict)
+    configuration: str = ""
     stop_grace: timedelta = timedelta(seconds=10)
 
 
@@ -206,7 +208,8 @@ listen = "{self.grpc_address}"
 [log]
 level = "info"
 format = "text"
-{self.build_servers.configuration if self.build_servers else ""}"""
+{self.build_servers.configuration if self.build_servers else ""}
+{self.options.configuration}"""
 
 
 def _quoted(text: str) -> str:

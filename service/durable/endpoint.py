@@ -6,7 +6,7 @@ granian, embedded: one event loop for Restate and gRPC, and half of hypercorn's 
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,14 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Address:
+    """Where to listen, and to whom: Restate servers that sign with one of `identity_keys`, or anybody for none.
+
+    Who does not sign gets 401 from the SDK (05 · 2).
+    """
+
     host: str
     port: int
+    identity_keys: Sequence[str] = ()
 
 
 class Endpoint:
@@ -37,7 +43,7 @@ class Endpoint:
 
     def __init__(self, objects: Iterable[Served], release: str, probes: Mapping[str, Probe], address: Address) -> None:
         served = list(objects)
-        self._restate = restate.app(served, protocol="bidi") if served else None
+        self._restate = restate.app(served, protocol="bidi", identity_keys=[*address.identity_keys]) if served else None
         self._mount = f"/r/{release}/"
         self._address = address
         self._probes = {f"/health/{name}": probe for name, probe in probes.items()}

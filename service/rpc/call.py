@@ -38,14 +38,17 @@ class CallOptions:
         return {name: value for name, value in wanted.items() if value is not None}
 
 
-def read_options(metadata: Iterable[tuple[str, str | bytes]]) -> CallOptions:
-    """Read a call's options from its metadata. Raises InvalidArgument naming the key."""
+def read_options(metadata: Iterable[tuple[str, str | bytes]], authenticated: str = "") -> CallOptions:
+    """Read a call's options from its metadata. Raises InvalidArgument naming the key.
+
+    Who is `authenticated` is the caller, whatever the metadata claim.
+    """
     given = {key: value for key, value in metadata if isinstance(value, str)}
     return CallOptions(
         mode=_mode(given.get("x-hydra-mode")),
         idempotency_key=_key(given, "idempotency-key"),
         restate_key=_key(given, "x-restate-key"),
-        caller=given.get("x-hydra-caller", "")[:256],
+        caller=(authenticated or given.get("x-hydra-caller", ""))[:256],
         traceparent=given.get("traceparent"),
     )
 

@@ -1,28 +1,26 @@
-"""The caller's side of hydra.v1.DeployService: calls it, and turns what comes back into an error of ours."""
+"""The caller's side of hydra.v1.DeployService: calls it, and calls again where that does nothing twice."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from operator import methodcaller
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hydra.v1 import deploy_pb2
 
-from service.errors import HydraError
 from service.rpc.call import INVOCATION_ID, Mode
+from service.rpc.credentials import ClientCredentials
+from service.rpc.failure import CallFailed, failure_of
 from service.rpc.servicer import SERVICE
-from service.rpc.status import DETAILS_KEY
 
 _CHECK_SECONDS = 3.0
 _RECONNECTS = 60
 _RECONNECT_PAUSE_SECONDS = 1.0
-_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_ANONYMOUS = ClientCredentials()
 
 Accept = Callable[[str], None]
 
@@ -31,29 +29,18 @@ def _ignore(_: str) -> None:
     """Take no notice of an acceptance."""
 
 
-def target_of(listen: str) -> str:
-    """Return where to reach a server on this machine that listens on `host:port`."""
-    host, _, port = listen.rpartition(":")
-    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]", "") else listen  # noqa: S104 - compared, not bound
-
-
-class CallFailed(HydraError):
-    """A call came back with an error, or not at all; `code` is its gRPC status, `facts` the ErrorInfo's metadata."""
-
-    def __init__(self, code: grpc.StatusCode, message: str, reason: str) -> None:
-        super().__init__(message, reason=reason)
-        self.code = code
-
-
 class DeployClient:
-    """A connection to one gRPC server, without TLS."""
+    """A connection to one gRPC server."""
 
-    def __init__(self, address: str, caller: str) -> None:
-        """Prepare a connection to `host:port`; `caller` is kept in the record of every operation."""
+    def __init__(self, address: str, caller: str, credentials: ClientCredentials = _ANONYMOUS) -> None:
+        """Prepare a connection to `host:port`. Raises FailedPrecondition where a token would travel in the clear.
+
+        `caller` is kept in the record of every operation, unless the credentials say who calls.
+        """
         self.address = address
-        self._caller = caller
-        # A proxy from the environment is for the way out, not for a server on the own network.
-        self._channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self._credentials = credentials
+        self._metadata = (*credentials.metadata(), ("x-hydra-caller", caller))
+        self._channel = credentials.channel(address)
         self._deploy = self._method("Deploy", deploy_pb2.DeployResponse)
         self._rollback = self._method("Rollback", deploy_pb2.RollbackResponse)
         self._promote = self._method("Promote", deploy_pb2.PromoteResponse)
@@ -78,12 +65,24 @@ class DeployClient:
         await self._channel.close(None)
 
     async def check(self) -> None:
-        """Ask whether the server is there and takes calls. Raises CallFailed."""
-        request = health_pb2.HealthCheckRequest(service=SERVICE)
-        try:
-            answer = await health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=_CHECK_SECONDS)
+        """Ask whether the server is there, takes calls, and takes ours. Raises CallFailed."""
+        await self._check_health()
+        try:  # whether we may call is looked at before what we ask for, and this asks for nothing
+            async for _ in self._deploy(deploy_pb2.DeployRequest(), timeout=_CHECK_SECONDS, metadata=self._metadata):
+                pass
         except grpc.aio.AioRpcError as error:
-            raise failure_of(error, self.address) from None
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise self._failure(error) from None
+
+    async def _check_health(self) -> None:
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        check = health_pb2_grpc.HealthStub(self._channel).Check
+        try:
+            answer = await check(request, timeout=_CHECK_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return  # `grpc.health` is off
+            raise self._failure(error) from None
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise CallFailed(
                 grpc.StatusCode.UNAVAILABLE,
@@ -126,7 +125,7 @@ class DeployClient:
             try:
                 await self._call(method, request, metadata, accept)
             except grpc.aio.AioRpcError as error:
-                failure = failure_of(error, self.address)
+                failure = self._failure(error)
                 if not known or failure.code is not grpc.StatusCode.UNAVAILABLE:
                     raise failure from None
             else:
@@ -135,46 +134,17 @@ class DeployClient:
         raise failure
 
     async def _call(self, method: Any, request: Message, metadata: Mapping[str, str], accept: Accept) -> None:
-        call = method(request, metadata=(*metadata.items(), ("x-hydra-caller", self._caller)))
+        call = method(request, metadata=(*metadata.items(), *self._metadata))
         invocation_id = dict(await call.initial_metadata()).get(INVOCATION_ID)
         if invocation_id:
             accept(str(invocation_id))
         async for _ in call:
             pass
 
+    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
+        return failure_of(error, self.address, self._credentials)
+
 
 def _once() -> dict[str, str]:
     """Make a key of a call's own: whoever calls again with it attaches, and does nothing twice."""
     return {"idempotency-key": f"{uuid.uuid4()}"}
-
-
-def failure_of(error: grpc.aio.AioRpcError, address: str) -> CallFailed:
-    """Turn what a call to `address` ended with into an error for people."""
-    info = error_info(error)
-    if info is not None:
-        failure = CallFailed(error.code(), error.details() or "", info.reason)
-        failure.facts = dict(info.metadata)
-        return failure
-    if error.code() in _AWAY:
-        message = f"no gRPC server answers at {address}: is `hydra-deploy serve` running?"
-        return CallFailed(error.code(), message, "GRPC_UNREACHABLE")
-    message = f"the gRPC server at {address} answered {error.code().name}: {error.details()}"
-    return CallFailed(error.code(), message, error.code().name)
-
-
-def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
-    """Read the ErrorInfo of an error (01 · 4); None where the server is not one of ours, or nothing answered."""
-    trailing = cast(Iterable[tuple[str, bytes]], error.trailing_metadata() or ())
-    for key, value in trailing:
-        if key == DETAILS_KEY:
-            with suppress(DecodeError):
-                return _first_info(status_pb2.Status.FromString(value))
-    return None
-
-
-def _first_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
-    for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return info
-    return None

@@ -8,14 +8,19 @@ import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
 from hydra.v1 import deploy_pb2_grpc
 
 from service.database.engine import Database
 from service.errors import FailedPrecondition, Transient
+from service.rpc.certificates import Certificates
 from service.rpc.drain import Drain
+from service.rpc.entrance import Access, Entrance
 from service.rpc.ingress import Ingress
-from service.rpc.reflection import add_reflection
+from service.rpc.limits import Limits, Places
+from service.rpc.reflection import V1, add_reflection
 from service.rpc.servicer import SERVICE, DeployServicer
+from service.rpc.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +30,15 @@ _SERVED = ("", SERVICE)
 
 @dataclass(frozen=True)
 class RpcOptions:
-    """`listen` is host:port; port 0 takes a free one."""
+    """`listen` is host:port; port 0 takes a free one. Without `certificates` it is spoken in the clear."""
 
     listen: str
-    max_message_bytes: int
     drain_timeout: timedelta
+    limits: Limits
+    tokens: Tokens
+    certificates: Certificates | None = None
+    health: Access = Access.OPEN
+    reflection: Access = Access.AUTHENTICATED
 
 
 class RpcServer:
@@ -42,22 +51,28 @@ class RpcServer:
         self._drain = Drain()
         self._health = HealthServicer()
         self._watch: asyncio.Task[None] | None = None
+        places = Places(options.limits.waiting_calls)
+        beside = {
+            health.SERVICE_NAME: options.health,
+            reflection.SERVICE_NAME: options.reflection,
+            V1: options.reflection,
+        }
         self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
-                ("grpc.max_send_message_length", options.max_message_bytes),
-                ("grpc.so_reuseport", 0),
-            ]
+            interceptors=[Entrance(SERVICE, options.tokens, places, beside)],
+            maximum_concurrent_rpcs=options.limits.calls,
+            options=[*options.limits.arguments(), ("grpc.so_reuseport", 0)],
         )
-        servicer = DeployServicer(ingress, database, self._drain)
+        servicer = DeployServicer(ingress, database, self._drain, places)
         deploy_pb2_grpc.add_DeployServiceServicer_to_server(servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, (SERVICE, health.SERVICE_NAME))
+        if options.health is not Access.OFF:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if options.reflection is not Access.OFF:
+            add_reflection(self._server, (SERVICE, health.SERVICE_NAME))
 
     async def start(self) -> int:
         """Listen and return the port. Raises FailedPrecondition where the address is taken."""
         try:
-            port = self._server.add_insecure_port(self._options.listen)
+            port = self._add_port()
         except RuntimeError as error:
             raise FailedPrecondition(
                 f"gRPC cannot listen on {self._options.listen}: {error}", reason="ADDRESS_UNUSABLE"
@@ -66,6 +81,11 @@ class RpcServer:
         await self._server.start()
         self._watch = asyncio.create_task(self._keep_reporting(), name="grpc-health")
         return port
+
+    def _add_port(self) -> int:
+        if self._options.certificates is None:
+            return self._server.add_insecure_port(self._options.listen)
+        return self._server.add_secure_port(self._options.listen, self._options.certificates.credentials())
 
     async def stop(self) -> None:
         """Drain: answer NOT_SERVING, send waiting callers away, let the others finish, then stop."""

@@ -18,8 +18,10 @@ from service.database.engine import Database
 from service.errors import HydraError, Internal, Transient
 from service.rpc.call import DEPLOYMENT_ID, INVOCATION_ID, CallOptions, Mode, read_options
 from service.rpc.drain import Drain
+from service.rpc.entrance import caller
 from service.rpc.ingress import Accepted, Ingress, Target
-from service.rpc.status import DETAILS_KEY, code_of, details_of
+from service.rpc.limits import Places
+from service.rpc.status import abort
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +62,11 @@ _MOST_KILLED_ATTEMPTS = 10
 class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
     """Hands each rpc to the handler of its name, and answers at its end or, in submit mode, once it is accepted."""
 
-    def __init__(self, ingress: Ingress, database: Database, drain: Drain) -> None:
+    def __init__(self, ingress: Ingress, database: Database, drain: Drain, places: Places) -> None:
         self._ingress = ingress
         self._database = database
         self._drain = drain
+        self._places = places
 
     async def Deploy(self, request: deploy_pb2.DeployRequest, context: Context) -> Any:  # noqa: N802 - the proto's name
         """Build or take an image, run it in every region and move traffic to it."""
@@ -84,15 +87,17 @@ class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
         return await _answered(lambda: self._serve(_SCALE_DOWN, request, context, self._accept), context)
 
     async def _serve(self, rpc: _Rpc, request: Message, context: Context, accept: _Accept) -> Message:
-        options = read_options(context.invocation_metadata() or ())
+        options = read_options(context.invocation_metadata() or (), _authenticated(context))
+        request.DiscardUnknownFields()  # they may be large, and the request is held while the call waits
         rpc.validate(request)
         deployment_id = rpc.deployment_id(request)
         target = Target(SERVICE, rpc.name, options.restate_key or deployment_id or _SWEEP_KEY)
-        accepted = await accept(target, request, options)
-        told = ((INVOCATION_ID, accepted.invocation_id), (DEPLOYMENT_ID, deployment_id))
-        await context.send_initial_metadata(tuple(pair for pair in told if pair[1]))
-        if options.mode is Mode.WAIT:
-            await self._drain.unless_draining(self._ingress.wait(accepted.invocation_id))
+        with self._places.one():
+            accepted = await accept(target, request, options)
+            told = ((INVOCATION_ID, accepted.invocation_id), (DEPLOYMENT_ID, deployment_id))
+            await context.send_initial_metadata(tuple(pair for pair in told if pair[1]))
+            if options.mode is Mode.WAIT:
+                await self._drain.unless_draining(self._ingress.wait(accepted.invocation_id))
         return rpc.response()
 
     async def _accept(self, target: Target, request: Message, options: CallOptions) -> Accepted:
@@ -114,23 +119,27 @@ class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
         raise Transient("too many attempts at this deployment were killed: wait a while", reason="ATTEMPTS_KILLED")
 
 
+def _authenticated(context: Context) -> str:
+    """Name who calls: by the token, else by the client's certificate; empty where neither is asked for."""
+    token = caller()
+    if token is not None:
+        return token.name
+    names = context.peer_identities() or ()
+    name = next(iter(names), b"").decode("ascii", "backslashreplace")
+    return "".join(letter if letter.isprintable() else "?" for letter in name)  # it travels in a header
+
+
 async def _answered(answer: Callable[[], Awaitable[Message]], context: Context) -> Message:
     """Answer a call, or end it with the status of what went wrong."""
     try:
         return await answer()
     except HydraError as error:
-        await _abort(error, context)
+        if isinstance(error, Transient):
+            log.warning("call cannot be served now", reason=error.reason)
+        await abort(error, context)
     except asyncio.CancelledError:
         raise
     except Exception:
         correlation_id = uuid.uuid4().hex
         log.exception("call failed", correlation_id=correlation_id)
-        await _abort(Internal(f"an internal error, id {correlation_id}", correlation_id=correlation_id), context)
-    raise AssertionError("abort always raises")
-
-
-async def _abort(error: HydraError, context: Context) -> None:
-    if isinstance(error, Transient):
-        log.warning("call cannot be served now", reason=error.reason)
-    context.set_trailing_metadata(((DETAILS_KEY, details_of(error)),))
-    await context.abort(code_of(error), error.message)
+        await abort(Internal(f"an internal error, id {correlation_id}", correlation_id=correlation_id), context)

@@ -1,13 +1,15 @@
 """Crossing from our errors to gRPC statuses with details (01 · 4)."""
 
 from datetime import timedelta
+from typing import Any, NoReturn
 
 import grpc
+import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from service.errors import HydraError, InvalidArgument, Transient
+from service.errors import HydraError, InvalidArgument, Overloaded, Transient
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "hydra.v1"
@@ -31,6 +33,13 @@ def details_of(error: HydraError) -> bytes:
     return serialized
 
 
+async def abort(error: HydraError, context: grpc.aio.ServicerContext[Any, Any]) -> NoReturn:
+    """End a call with an error, its details in the trailing metadata."""
+    context.set_trailing_metadata(((DETAILS_KEY, details_of(error)),))
+    await context.abort(code_of(error), error.message)
+    raise AssertionError("abort always raises")
+
+
 def _error_info(error: HydraError) -> error_details_pb2.ErrorInfo:
     return error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts)
 
@@ -46,7 +55,7 @@ def _more(error: HydraError) -> list[Message]:
             type=error.reason, subject=error.facts.get("subject", ""), description=error.message
         )
         return [error_details_pb2.PreconditionFailure(violations=[failure])]
-    if isinstance(error, Transient):
+    if isinstance(error, Transient | Overloaded):
         delay = Duration()
         delay.FromTimedelta(_RETRY_AFTER)
         return [error_details_pb2.RetryInfo(retry_delay=delay)]

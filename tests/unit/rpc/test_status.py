@@ -10,9 +10,12 @@ from service.errors import (
     Internal,
     InvalidArgument,
     NotFound,
+    Overloaded,
+    PermissionDenied,
     QuotaExceeded,
     RegionsUnhealthy,
     Transient,
+    Unauthenticated,
 )
 from service.rpc.status import code_of, details_of
 
@@ -25,7 +28,10 @@ CASES: list[tuple[HydraError, grpc.StatusCode, type | None]] = [
         grpc.StatusCode.FAILED_PRECONDITION,
         error_details_pb2.PreconditionFailure,
     ),
+    (Unauthenticated("m"), grpc.StatusCode.UNAUTHENTICATED, None),
+    (PermissionDenied("m"), grpc.StatusCode.PERMISSION_DENIED, None),
     (QuotaExceeded("m"), grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+    (Overloaded("m"), grpc.StatusCode.RESOURCE_EXHAUSTED, error_details_pb2.RetryInfo),
     (RegionsUnhealthy("m"), grpc.StatusCode.ABORTED, None),
     (Cancelled("m"), grpc.StatusCode.CANCELLED, None),
     (Internal("m"), grpc.StatusCode.INTERNAL, None),

@@ -1,0 +1,76 @@
+"""How much the gRPC server takes on: connections that live, streams, messages, and calls that wait."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.errors import Overloaded
+
+# Beyond the calls that wait there are health checks and reflection, whose streams may stay for long.
+_OTHER_CALLS = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one server.
+
+    `streams` counts per connection, where more wait at the client; `waiting_calls` in all. A connection that says
+    nothing for `keepalive_interval` is asked, and closed after `keepalive_timeout` without an answer; a client that
+    asks us more often than every `client_ping_interval` is sent away.
+    """
+
+    message_bytes: int
+    streams: int
+    waiting_calls: int
+    keepalive_interval: timedelta
+    keepalive_timeout: timedelta
+    client_ping_interval: timedelta
+
+    @property
+    def calls(self) -> int:
+        """Calls of all kinds at once; one more is refused before anything of it is read."""
+        return self.waiting_calls + _OTHER_CALLS
+
+    def arguments(self) -> list[tuple[str, int]]:
+        """Return the channel arguments of gRPC that hold the bounds."""
+        return [
+            ("grpc.max_receive_message_length", self.message_bytes),
+            ("grpc.max_send_message_length", self.message_bytes),
+            ("grpc.max_concurrent_streams", self.streams),
+            ("grpc.keepalive_time_ms", _ms(self.keepalive_interval)),
+            ("grpc.keepalive_timeout_ms", _ms(self.keepalive_timeout)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),  # else a call that waits is asked twice and then no more
+            ("grpc.http2.min_ping_interval_without_data_ms", _ms(self.client_ping_interval)),
+        ]
+
+
+def _ms(value: timedelta) -> int:
+    return value // timedelta(milliseconds=1)
+
+
+class Places:
+    """Room for calls that wait for a workflow: each holds memory here and a connection to Restate."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    def require(self) -> None:
+        """Check that there is room. Raises Overloaded."""
+        if self._taken >= self._most:
+            raise Overloaded(
+                f"this server has {self._most} calls waiting and takes no more: try again later",
+                reason="TOO_MANY_CALLS",
+            )
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a place for as long as the block lasts. Raises Overloaded."""
+        self.require()
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
