@@ -1,8 +1,15 @@
 import os
+from collections.abc import AsyncIterator
 
 import pytest
 
+from service.analytics.dsn import parse as parse_clickhouse
+from service.analytics.tables import create_tables
 from service.dev import ports
+from service.dev.clickhouse import ClickHouseServer
+from service.dev.stack import LocalStack
+from tests.installation import Installation, stack_options
+from tests.servers.mariadb import MariaDB, MariaDBMissing
 
 # What runs for all tests of a session, and takes its time to start: fixture → the group of those that share it.
 _SHARED = {"installation": "deploys", "site": "builds", "depot_site": "builds", "reporting": "reports"}
@@ -22,3 +29,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         if group and callspec is not None:
             item.add_marker(pytest.mark.xdist_group(f"{min(group)}-{callspec.params.get('server')}"))
+
+
+@pytest.fixture(scope="session")
+async def mariadb(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MariaDB]:
+    """Run one MariaDB server for all tests. Where none can be had they are skipped, but never in CI."""
+    try:
+        server = MariaDB(tmp_path_factory.mktemp("mariadb"))
+        await server.start()
+    except MariaDBMissing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def server(request: pytest.FixtureRequest) -> MariaDB | None:
+    """Name the database of a test: a MariaDB server, or None for SQLite."""
+    return request.getfixturevalue("mariadb") if request.param == "mariadb" else None
+
+
+@pytest.fixture(scope="session")
+async def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ClickHouseServer]:
+    """Run one ClickHouse for all tests, with its tables; they keep apart by workspaces of their own."""
+    async with ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as server:
+        await create_tables(parse_clickhouse(server.url))
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def installation(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """Run an installation on each database; tests share it and keep apart by workspaces of their own."""
+    folder = tmp_path_factory.mktemp("installation")
+    dsn = await server.create_database() if server else ""
+    async with Installation(LocalStack(folder, stack_options(folder, dsn))) as running:
+        yield running
