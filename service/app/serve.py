@@ -15,7 +15,7 @@ from service.app.database import open_database
 from service.app.documents import open_documents
 from service.app.probes import Probes
 from service.app.rpc import serve_rpc
-from service.app.services import handlers_of, objects_of, options_of
+from service.app.services import handlers_of, objects_of, options_of, say_what_is_left_out
 from service.config import Settings
 from service.database.engine import Database
 from service.database.migrations import check_schema
@@ -77,6 +77,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
                 hook=hook or NullHook(),
             )
             handlers = handlers_of(settings, runtime)
+            say_what_is_left_out(settings.services)
         endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))
         if role is not Role.GRPC:
             await stack.enter_async_context(_registered(settings, endpoint, probes))

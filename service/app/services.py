@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+import structlog
 from hydra.v1 import (
     deploy_pb2,
     deployment_pb2,
@@ -15,7 +16,7 @@ from hydra.v1 import (
 from restate import InvocationRetryPolicy
 
 from service.app.building import github_url
-from service.config import Settings
+from service.config import ServicesSettings, Settings
 from service.durable.binding import Handler, HandlerOptions, Served, service
 from service.routing.handlers import routing_handlers
 from service.workflow.deploy import deploy_handler
@@ -28,6 +29,8 @@ from service.workflow.rollback import rollback_handler
 from service.workflow.runtime import Options, Runtime
 from service.workflow.scale_down import scale_down_handler
 from service.workflow.versioning import versioning_handlers
+
+log = structlog.get_logger(__name__)
 
 _TO_WIND_UP = timedelta(minutes=15)
 
@@ -67,6 +70,14 @@ def handlers_of(settings: Settings, runtime: Runtime) -> dict[str, Mapping[str, 
         _OPENAPI: (settings.services.openapi, openapi_handlers(runtime)),
     }
     return {name: rpcs for name, (served, rpcs) in offered.items() if served}
+
+
+def say_what_is_left_out(services: ServicesSettings) -> None:
+    """Warn of services that a Go worker cannot serve beside ours (docs/migration.md)."""
+    if services.deploy and not services.routing:
+        log.warning("services.routing is false: another worker of this release has to serve it, or deploys hang")
+    if (services.deploy or services.deployment) and not services.versioning:
+        log.warning("services.versioning is false: another worker of this release has to serve it, or versions repeat")
 
 
 def objects_of(settings: Settings, handlers: Mapping[str, Mapping[str, Handler]]) -> list[Served]:

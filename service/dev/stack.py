@@ -39,11 +39,13 @@ class StackOptions:
     `dsn` is any that the configuration takes; empty means SQLite in the stack's folder. `deploy` holds keys of
     the configuration's `[deploy]` table, as TOML text; `configuration` is TOML that goes at its end. `clickhouse`:
     with a ClickHouse of its own. `builds`: with a git server, a registry and a BuildKit of its own, so that it builds
-    from git. `serve` is the command that serves, without its options. Within `stop_grace` it ends in order, or it is
+    from git. `serve` is the command that serves, without its options; without `service` nothing is served before
+    `start_worker`, and the database is left as it is. Within `stop_grace` it ends in order, or it is
     killed.
     """
 
     dsn: str = ""
+    service: bool = True
     deploy: Mapping[str, str] = field(default_factory=dict)
     clickhouse: bool = False
     builds: bool = False
@@ -130,9 +132,10 @@ class LocalStack:
             await self._start_servers()
             self.database = await Database.open(parse_dsn(self.dsn))
             self._exit.push_async_callback(self.database.close)
-            await migrate(self.database)
             self._exit.push_async_callback(self.stop_worker)  # first, for a start that is cut short
-            await self.start_worker()
+            if self.options.service:
+                await migrate(self.database)
+                await self.start_worker()
         except BaseException:
             await self._exit.aclose()
             raise

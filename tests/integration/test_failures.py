@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from sqlalchemy import insert
 
 from service.database import tables
 from service.dev.workload import AgentBehaviour
@@ -38,6 +39,20 @@ async def test_an_app_without_regional_settings(installation: Installation) -> N
     assert step["error"] == error.details()
     assert step["ended_at"] is not None
     assert await installation.routes(world) == {}
+
+
+async def test_the_steps_of_an_earlier_workers_attempt_are_forgotten(installation: Installation) -> None:
+    world = await installation.world(regions=())
+    deployment_id = await installation.deployment(world)
+    deployment = await installation.row(tables.deployments, id=deployment_id)
+    of = {name: deployment[name] for name in ("workspace_id", "project_id", "environment_id", "app_id")}
+    left = {**of, "deployment_id": deployment_id, "step": "network", "started_at": 1, "error": "long ago"}
+    await installation.database.transact(lambda conn: conn.execute(insert(tables.deployment_steps).values(left)))
+    await installation.set(tables.deployments, {"id": deployment_id}, status="failed")
+
+    await refused(installation, deployment_id)
+
+    assert set(await installation.steps(deployment_id)) == {"starting", "building", "deploying"}
 
 
 async def test_only_regions_that_cannot_schedule_or_are_unknown(installation: Installation) -> None:

@@ -94,6 +94,7 @@ async def test_a_worker_serves_the_services_that_it_is_set_to(installation: Inst
     assert "hydra.v1.RoutingService" in log
     assert "hydra.v1.VersioningService" not in log
     assert "hydra.v1.DeploymentService" not in log
+    assert "services.versioning is false: another worker of this release has to serve it" in log
 
 
 async def test_a_taken_port_stops_the_start(installation: Installation) -> None:

@@ -71,12 +71,13 @@ async def _claim(conn: AsyncConnection, wanted: _Wanted) -> Claim:
     newest = await attempts.newest(conn, wanted.deployment_id, lock=True)
     if newest is not None and _holds(newest, wanted):
         return Claim(newest.operation_id)
-    if await deployments.status(conn, wanted.deployment_id) == Status.READY:
+    status = await deployments.status(conn, wanted.deployment_id)
+    if status == Status.READY:
         return Claim(wanted.operation_id, done=True)
     number = 1 if newest is None else newest.number + 1
     attempt = Attempt(number, wanted.operation_id, AttemptState.RUNNING)
     await attempts.claim(conn, wanted.deployment_id, attempt, now_ms())
-    if number > 1:
+    if number > 1 or status == Status.FAILED:  # the first of ours may follow one of an earlier worker's
         await steps.forget(conn, wanted.deployment_id)
     return Claim(wanted.operation_id)
 
