@@ -24,16 +24,18 @@ class Refresh:
         self._fault = ""
 
     async def once(self) -> None:
+        fault, changed = "", False
         try:
             changed = await asyncio.to_thread(self._read)
         except HydraError as error:
-            if error.message != self._fault:  # once, not every two seconds
-                log.error("a change was not taken up", of=self._what, error=error.message)  # noqa: TRY400 - ours
-            self._fault = error.message
-        else:
-            self._fault = ""
-            if changed:
-                log.info("a change was taken up", of=self._what)
+            fault = error.message
+        except Exception as error:  # noqa: BLE001 - whatever it is, looking goes on: a token may have to go
+            fault = f"it cannot be read: {type(error).__name__}"
+        if fault and fault != self._fault:  # once, not every two seconds
+            log.error("a change was not taken up", of=self._what, error=fault)
+        self._fault = fault
+        if changed:
+            log.info("a change was taken up", of=self._what)
 
 
 async def keep_fresh(refreshes: Sequence[Refresh]) -> None:

@@ -77,7 +77,9 @@ def _say_how_open(options: RpcOptions) -> None:
     if present:
         log.info("gRPC callers have to say who they are", by=present)
     else:
-        log.warning("gRPC callers need not say who they are: whoever reaches the server may deploy")
+        log.warning(
+            "gRPC callers need not say who they are: whoever reaches the server may deploy", listen=options.listen
+        )
 
 
 def _verifies_clients(options: RpcOptions) -> bool:

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 # An Ed25519 key of 32 bytes, in base58: https://docs.restate.dev/services/security
 _IDENTITY_KEY = re.compile(r"publickeyv1_[1-9A-HJ-NP-Za-km-z]{32,44}")
+_IDENTITY_KEY_BYTES = 32
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
@@ -20,9 +22,20 @@ def _identity_keys(value: object) -> object:
         raise ValueError('must be a list of keys such as ["publickeyv1_..."]')  # noqa: TRY004 - pydantic collects ValueErrors only
     keys = tuple(str(each).strip() for each in listed if each != "")
     for index, key in enumerate(keys):
-        if not _IDENTITY_KEY.fullmatch(key):  # perhaps the private one, so it is not shown
+        if not _is_identity_key(key):  # perhaps the private one, so it is not shown
             raise ValueError(f"holds in place {index} what is not a public key such as publickeyv1_...")
     return keys
+
+
+def _is_identity_key(text: str) -> bool:
+    """Tell whether it is a public key; one that lost a letter is not, although it looks like one."""
+    if not _IDENTITY_KEY.fullmatch(text):
+        return False
+    digits, number = text.partition("_")[2], 0
+    for digit in digits:
+        number = number * len(_BASE58) + _BASE58.index(digit)
+    zeros = len(digits) - len(digits.lstrip(_BASE58[0]))
+    return zeros + (number.bit_length() + 7) // 8 == _IDENTITY_KEY_BYTES
 
 
 def _tokens(value: object) -> object:

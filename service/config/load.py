@@ -45,6 +45,10 @@ def parse(text: str, environ: Mapping[str, str], source: str = "text") -> Settin
         tree: Tree = tomllib.loads(expand(text, environ))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(source, [(source, f"is not TOML: {error}")]) from None
+    except (ValueError, RecursionError):  # Python's own bounds, on the digits of a number and on nesting
+        raise ConfigError(
+            source, [(source, "is not TOML: a number in it is too long, or it is nested too deep")]
+        ) from None
     overridden, found = override(tree, environ)
     tree.setdefault("database", {})  # so that the fault names the missing key, not the table
     in_files, unread = secret_files.fill_in(tree)

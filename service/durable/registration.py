@@ -1,7 +1,7 @@
 """Telling Restate where this worker's handlers are."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import structlog
@@ -19,7 +19,7 @@ class Registration:
 
     admin_url: str
     uri: str
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
 
     async def register(self) -> None:
         """Register until Restate has taken it; a worker may be up before Restate is.
@@ -37,11 +37,12 @@ class Registration:
         try:
             async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
                 answer = await client.post(url, json={"uri": self.uri, "force": False}, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ValueError) as error:  # ValueError: of a key that no header can hold
             log.warning("Restate's admin API cannot be reached", admin_url=self.admin_url, error=type(error).__name__)
             return False
         if answer.is_success:
             log.info("registered at Restate", uri=self.uri, known=answer.status_code == httpx.codes.OK)
             return True
-        log.error("Restate refused the registration", uri=self.uri, status=answer.status_code, answer=answer.text[:300])
+        said = answer.text.replace(self.api_key, "[key]") if self.api_key else answer.text
+        log.error("Restate refused the registration", uri=self.uri, status=answer.status_code, answer=said[:300])
         return False

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from service.errors import FailedPrecondition
 
@@ -29,9 +32,11 @@ class TlsFiles:
             context.load_cert_chain(self.cert, self.key, password=_no_password)
         except (ssl.SSLError, ValueError, OSError):
             raise _unusable("grpc.tls_cert_file and grpc.tls_key_file are no certificate and its key in PEM") from None
+        if not isinstance(load_pem_private_key(key, None), RSAPrivateKey | EllipticCurvePrivateKey):
+            raise _unusable("grpc.tls_key_file is of a kind that gRPC cannot use: make an RSA or ECDSA key")
         if authority is not None:
             try:
-                context.load_verify_locations(cadata=authority.decode("ascii"))
+                context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
             except (ssl.SSLError, ValueError):
                 raise _unusable("grpc.tls_client_ca_file is no certificate in PEM") from None
         return chain, key, authority

@@ -1,4 +1,4 @@
-"""Where every call comes in: who calls, may it, and is there room. A call that is refused is not read."""
+"""Where every call comes in: who calls, and may it. A call that is refused is not read."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ import grpc.aio
 import structlog
 
 from service.errors import HydraError
-from service.rpc.limits import Places
+from service.rpc.intake import Intake
 from service.rpc.status import abort
 from service.rpc.tokens import Token, Tokens, require
 
@@ -38,13 +38,13 @@ class Access(StrEnum):
 class Entrance(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs alone
     """Lets calls in, or ends them.
 
-    `service` is the one whose calls act, and take places; of `others`, by full name, some are open to anybody.
+    `service` is the one whose calls act, which the intake is for; of `others`, by full name, some are open to anybody.
     """
 
-    def __init__(self, service: str, tokens: Tokens, places: Places, others: Mapping[str, Access]) -> None:
+    def __init__(self, service: str, tokens: Tokens, intake: Intake, others: Mapping[str, Access]) -> None:
         self._service = service
         self._tokens = tokens
-        self._places = places
+        self._intake = intake
         self._open = {name for name, access in others.items() if access is Access.OPEN}
 
     async def intercept_service(
@@ -58,17 +58,15 @@ class Entrance(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic 
         except HydraError as error:
             log.warning("call refused", method=handler_call_details.method[:_LONGEST_LOGGED], reason=error.reason)
             return _refusal(error)
-        return await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
+        return self._intake.of(handler) if handler is not None and service == self._service else handler
 
     def _admit(self, service: str, rpc: str, metadata: _Metadata) -> None:
-        acts = service == self._service
         if self._tokens.required and service not in self._open:
             token = self._tokens.find(_authorization(metadata))
-            if acts:
+            if service == self._service:
                 require(token, rpc)
             _caller.set(token)
-        if acts:
-            self._places.require()
 
 
 def _authorization(metadata: _Metadata) -> str | None:

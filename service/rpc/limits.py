@@ -7,6 +7,12 @@ from datetime import timedelta
 
 from service.errors import Overloaded
 
+# What gRPC takes of a call's message before anybody reads it. By itself it would let a client send 4 MiB.
+_AHEAD_BYTES = 16 * 1024
+
+# Calls that came and were not looked at yet, some 20 KiB each; beyond it gRPC ends them as CANCELLED.
+_UNSEEN_CALLS = 4_000
+
 # Beyond the calls that wait there are health checks and reflection, whose streams may stay for long.
 _OTHER_CALLS = 1000
 
@@ -40,9 +46,15 @@ class Limits:
             ("grpc.max_concurrent_streams", self.streams),
             ("grpc.keepalive_time_ms", _ms(self.keepalive_interval)),
             ("grpc.keepalive_timeout_ms", _ms(self.keepalive_timeout)),
+            ("grpc.http2.ping_timeout_ms", _ms(self.keepalive_timeout)),  # gRPC 1.85 heeds this one alone
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),  # else a call that waits is asked twice and then no more
             ("grpc.http2.min_ping_interval_without_data_ms", _ms(self.client_ping_interval)),
+            ("grpc.http.overload_protection", 0),  # else calls that ended count as streams for a while, and others fail
+            ("grpc.http2.bdp_probe", 0),  # else what it takes ahead grows with the connection's speed
+            ("grpc.http2.lookahead_bytes", _AHEAD_BYTES),
+            ("grpc.server.max_pending_requests", _UNSEEN_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", _UNSEEN_CALLS),
         ]
 
 
@@ -57,18 +69,14 @@ class Places:
         self._most = most
         self._taken = 0
 
-    def require(self) -> None:
-        """Check that there is room. Raises Overloaded."""
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a place for as long as the block lasts. Raises Overloaded."""
         if self._taken >= self._most:
             raise Overloaded(
                 f"this server has {self._most} calls waiting and takes no more: try again later",
                 reason="TOO_MANY_CALLS",
             )
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Take a place for as long as the block lasts. Raises Overloaded."""
-        self.require()
         self._taken += 1
         try:
             yield

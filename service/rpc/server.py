@@ -7,7 +7,6 @@ from datetime import timedelta
 import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from hydra.v1 import deploy_pb2_grpc
 
@@ -16,7 +15,9 @@ from service.errors import FailedPrecondition, Transient
 from service.rpc.certificates import Certificates
 from service.rpc.drain import Drain
 from service.rpc.entrance import Access, Entrance
+from service.rpc.health import Health
 from service.rpc.ingress import Ingress
+from service.rpc.intake import Intake
 from service.rpc.limits import Limits, Places
 from service.rpc.reflection import V1, add_reflection
 from service.rpc.servicer import SERVICE, DeployServicer
@@ -49,20 +50,20 @@ class RpcServer:
         self._database = database
         self._options = options
         self._drain = Drain()
-        self._health = HealthServicer()
+        self._health = Health()
         self._watch: asyncio.Task[None] | None = None
-        places = Places(options.limits.waiting_calls)
+        intake = Intake(Places(options.limits.waiting_calls), options.limits.keepalive_timeout)
         beside = {
             health.SERVICE_NAME: options.health,
             reflection.SERVICE_NAME: options.reflection,
             V1: options.reflection,
         }
         self._server = grpc.aio.server(
-            interceptors=[Entrance(SERVICE, options.tokens, places, beside)],
+            interceptors=[Entrance(SERVICE, options.tokens, intake, beside)],
             maximum_concurrent_rpcs=options.limits.calls,
             options=[*options.limits.arguments(), ("grpc.so_reuseport", 0)],
         )
-        servicer = DeployServicer(ingress, database, self._drain, places)
+        servicer = DeployServicer(ingress, database, self._drain)
         deploy_pb2_grpc.add_DeployServiceServicer_to_server(servicer, self._server)
         if options.health is not Access.OFF:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -20,7 +20,6 @@ from service.rpc.call import DEPLOYMENT_ID, INVOCATION_ID, CallOptions, Mode, re
 from service.rpc.drain import Drain
 from service.rpc.entrance import caller
 from service.rpc.ingress import Accepted, Ingress, Target
-from service.rpc.limits import Places
 from service.rpc.status import abort
 
 log = structlog.get_logger(__name__)
@@ -62,11 +61,10 @@ _MOST_KILLED_ATTEMPTS = 10
 class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
     """Hands each rpc to the handler of its name, and answers at its end or, in submit mode, once it is accepted."""
 
-    def __init__(self, ingress: Ingress, database: Database, drain: Drain, places: Places) -> None:
+    def __init__(self, ingress: Ingress, database: Database, drain: Drain) -> None:
         self._ingress = ingress
         self._database = database
         self._drain = drain
-        self._places = places
 
     async def Deploy(self, request: deploy_pb2.DeployRequest, context: Context) -> Any:  # noqa: N802 - the proto's name
         """Build or take an image, run it in every region and move traffic to it."""
@@ -88,16 +86,14 @@ class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
 
     async def _serve(self, rpc: _Rpc, request: Message, context: Context, accept: _Accept) -> Message:
         options = read_options(context.invocation_metadata() or (), _authenticated(context))
-        request.DiscardUnknownFields()  # they may be large, and the request is held while the call waits
         rpc.validate(request)
         deployment_id = rpc.deployment_id(request)
         target = Target(SERVICE, rpc.name, options.restate_key or deployment_id or _SWEEP_KEY)
-        with self._places.one():
-            accepted = await accept(target, request, options)
-            told = ((INVOCATION_ID, accepted.invocation_id), (DEPLOYMENT_ID, deployment_id))
-            await context.send_initial_metadata(tuple(pair for pair in told if pair[1]))
-            if options.mode is Mode.WAIT:
-                await self._drain.unless_draining(self._ingress.wait(accepted.invocation_id))
+        accepted = await accept(target, request, options)
+        told = ((INVOCATION_ID, accepted.invocation_id), (DEPLOYMENT_ID, deployment_id))
+        await context.send_initial_metadata(tuple(pair for pair in told if pair[1]))
+        if options.mode is Mode.WAIT:
+            await self._drain.unless_draining(self._ingress.wait(accepted.invocation_id))
         return rpc.response()
 
     async def _accept(self, target: Target, request: Message, options: CallOptions) -> Accepted:

@@ -10,6 +10,7 @@ from service.clock import now_ms
 from service.errors import PermissionDenied, Unauthenticated
 
 _SCHEME = "bearer"
+_LONGEST_RPC = 50  # it is the caller's word, and need not be one of ours
 
 
 class Role(StrEnum):
@@ -75,9 +76,10 @@ def require(token: Token, rpc: str) -> None:
     """Check that a token is good for an rpc of DeployService. Raises PermissionDenied."""
     if token.role is Role.OPERATE or (token.role is Role.DEPLOY and rpc == "Deploy"):
         return
+    called = rpc[:_LONGEST_RPC]
     raise PermissionDenied(
-        f"the token {token.name!r} has the role {token.role.value!r}, which is not good for {rpc}",
+        f"the token {token.name!r} has the role {token.role.value!r}, which is not good for {called}",
         reason="ROLE_INSUFFICIENT",
         role=token.role.value,
-        rpc=rpc,
+        rpc=called,
     )

@@ -8,8 +8,9 @@ import pytest
 
 from service.database import tables
 from tests.installation import IMAGE, Installation
-from tests.integration.door.doors import DEPLOYER, OPERATOR, Door, Pem
-from tests.integration.door.doors import tables as token_tables
+from tests.integration.door.callers import DEPLOYER, OPERATOR
+from tests.integration.door.callers import tables as token_tables
+from tests.integration.door.doors import Door, Pem
 from tests.interop.curls import run
 from tests.interop_programs import GrpcCaller
 from tests.servers.certificates import Authority

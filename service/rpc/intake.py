@@ -1,0 +1,82 @@
+"""How calls that act are taken in: a place first, then the message, few of them at a time and none for long."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from service.errors import HydraError, InvalidArgument, Transient
+from service.rpc.limits import Places
+from service.rpc.status import abort
+
+log = structlog.get_logger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+# While a message is read it is here several times over: in gRPC's buffers, as bytes, and parsed.
+_READ_AT_ONCE = 16
+
+
+class Intake:
+    """Serves unary rpcs as streams of one message, which leaves it to us when that is read."""
+
+    def __init__(self, places: Places, read_within: timedelta) -> None:
+        self._places = places
+        self._read_within = read_within
+        self._turns = asyncio.Semaphore(_READ_AT_ONCE)
+
+    def of(self, handler: Any) -> Any:
+        """Return a handler that does what `handler`, of a unary rpc, does; one that gets no place reads nothing."""
+
+        async def serve(_: Any, context: _Context) -> None:
+            try:
+                with self._places.one():
+                    answer = await handler.unary_unary(await self._message(context), context)
+            except HydraError as error:
+                log.warning("call refused", reason=error.reason)
+                await abort(error, context)
+            await context.write(answer)
+
+        parse = _known_fields(handler.request_deserializer)
+        return grpc.stream_stream_rpc_method_handler(serve, parse, handler.response_serializer)
+
+    async def _message(self, context: _Context) -> Message:
+        """Read the message. Raises InvalidArgument where there is none, Transient where it does not come in time."""
+        async with self._turns:
+            # A task of its own that is never cancelled: gRPC would go on to fill what is no longer there
+            # (grpc/grpc#43360). It ends with the call.
+            reading = asyncio.ensure_future(context.read())
+            reading.add_done_callback(_look_at)
+            await asyncio.wait({reading}, timeout=self._read_within.total_seconds())
+        if not reading.done():
+            raise Transient("the message did not arrive in time: try again", reason="MESSAGE_LATE")
+        try:
+            message = reading.result()
+        except DecodeError:
+            raise InvalidArgument(
+                "the message is not a protobuf of this rpc's request", field="", reason="MESSAGE_MALFORMED"
+            ) from None
+        if not isinstance(message, Message):  # the end of the stream
+            raise InvalidArgument("the call has no message", field="", reason="MESSAGE_MISSING")
+        return message
+
+
+def _look_at(reading: asyncio.Future[Any]) -> None:
+    """Take note of how a read ended that nobody waits for any more, else asyncio complains."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+def _known_fields(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
+    """Parse without the fields that are not known, which may be large: requests are held while their calls wait."""
+
+    def parse_known(raw: bytes) -> Message:
+        message = parse(raw)
+        message.DiscardUnknownFields()
+        return parse(message.SerializeToString())  # of the first one, what was discarded stays in memory
+
+    return parse_known
