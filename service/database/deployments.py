@@ -60,8 +60,9 @@ async def status(conn: AsyncConnection, deployment_id: str) -> Status | None:
 
 async def app_of(conn: AsyncConnection, deployment_id: str) -> str | None:
     """Read which app a deployment belongs to, None where there is no such deployment."""
-    app_id: str | None = await conn.scalar(select(deployments.c.app_id).where(deployments.c.id == deployment_id))
-    return app_id
+    query = select(deployments.c.id, deployments.c.app_id).where(deployments.c.id == deployment_id)
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None or row.id != deployment_id else str(row.app_id)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ class Stamps:
         self._versions = dict(versions)
         self._taken: set[str] = set()
 
+    def __contains__(self, region_id: str) -> bool:
+        """Tell whether a region is locked, to the letter: some collations take one id for another."""
+        return region_id in self._versions
+
     def take(self, region_id: str) -> int:
         """Take the region's next number."""
         self._taken.add(region_id)

@@ -5,6 +5,7 @@ import re
 from service.errors import InvalidArgument
 
 _FIELD = "docker_image.image"
+_SHOWN_LENGTH = 80
 _COLUMN_LENGTH = 256  # deployments.image, in characters
 _EXAMPLE = "registry.example.com/team/app:1.2"
 
@@ -64,7 +65,8 @@ def _advice(reference: str) -> str:
 def _shown(reference: str) -> str:
     # A URL pasted as a reference may carry user:password@; nothing in front of an @ is repeated.
     _, at, rest = reference.rpartition("@")
-    return ascii(f"...@{rest}" if at else reference)
+    shown = f"...@{rest}" if at else reference
+    return ascii(shown if len(shown) <= _SHOWN_LENGTH else f"{shown[:_SHOWN_LENGTH]}...")
 
 
 def image_name(registry: str, builder_project: str, project_id: str, deployment_id: str) -> str:

@@ -14,11 +14,15 @@ import restate
 import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
+from restate.vm import VMException  # type: ignore[attr-defined] # where else it is has a private name
 
 from service.durable.binding import Served
+from service.durable.entrance import HeldStart, refusal
 from service.errors import FailedPrecondition
 
 log = structlog.get_logger(__name__)
+
+_LONGEST_LOGGED = 100
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -98,14 +102,29 @@ class Endpoint:
             healthy = await self._probes[path]()
             await _answer(send, 200 if healthy else 503, {"status": "ok" if healthy else "unavailable"})
         elif self._restate is not None and path.startswith(self._mount):
-            await self._restate(scope, receive, send)
+            await self._invoke(self._restate, scope, receive, send)
         elif path.startswith("/r/"):
             # An invocation of another release: its journal is not ours to replay. Restate tries again, and
             # finds a worker of that release if one still drains.
-            log.warning("invocation of another release refused", path=path)
+            log.warning("invocation of another release refused", path=ascii(path[:_LONGEST_LOGGED]))
             await _answer(send, 503, {"status": "another release"})
         else:
             await _answer(send, 404, {"status": "not found"})
+
+    async def _invoke(self, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to the SDK, if it may be Restate's."""
+        status = refusal(scope, scope["path"].removeprefix(self._mount))
+        if status is not None:
+            await _answer(send, status, {"status": "not a request of Restate's"})
+            return
+        held = HeldStart(send)
+        try:
+            await app(scope, receive, held.send)
+        except VMException as error:
+            if held.begun:
+                raise
+            log.warning("a journal that cannot be read was refused", why=str(error)[:_LONGEST_LOGGED])
+            await _answer(send, 400, {"status": "not a journal of Restate's"})
 
 
 async def _answer(send: Send, status: int, body: Mapping[str, str]) -> None:

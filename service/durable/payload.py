@@ -1,5 +1,6 @@
 """Protojson on the Restate plane (01 · 2): what Go callers send and what they must get back."""
 
+import re
 from typing import TypeVar
 
 from google.protobuf import json_format
@@ -10,6 +11,13 @@ from service.errors import InvalidArgument
 M = TypeVar("M", bound=Message)
 
 _QUOTED_ERROR_LENGTH = 200
+_FIELD = re.compile(r"Failed to parse (\w+) field")
+_WORDS = {
+    "codec can't decode": "not UTF-8",
+    "recursion depth": "nested too deeply",
+    "integer string conversion": "a number has too many digits",
+    "Failed to parse JSON: ": "a name or value in it cannot be read",
+}
 
 
 def decode(body: bytes, content_type: str | None, message: type[M]) -> M:
@@ -23,10 +31,22 @@ def decode(body: bytes, content_type: str | None, message: type[M]) -> M:
     try:
         return _read_json(body, message) if _is_json(body, content_type) else message.FromString(body)
     except (json_format.Error, DecodeError, ValueError, RecursionError) as error:
-        detail = str(error).replace("\n", " ")[:_QUOTED_ERROR_LENGTH]
         raise InvalidArgument(
-            f"the request body is not a {message.DESCRIPTOR.full_name}: {detail}", field="body", reason="MALFORMED_BODY"
+            f"the request body is not a {message.DESCRIPTOR.full_name}: {_why(error)}",
+            field="body",
+            reason="MALFORMED_BODY",
         ) from None
+
+
+def _why(error: Exception) -> str:
+    """Say what is wrong in words of the document; the parser's own speak of Python."""
+    text = str(error).replace("\n", " ")
+    for sign, words in _WORDS.items():
+        if sign in text:
+            return words
+    if fields := _FIELD.findall(text):
+        return f"{'.'.join(fields)} has a value of another type, or out of range"
+    return text[:_QUOTED_ERROR_LENGTH]
 
 
 def _read_json(body: bytes, message: type[M]) -> M:

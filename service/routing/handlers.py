@@ -14,6 +14,8 @@ from service.routing.assignment import Assignment, assign
 from service.routing.revert import Reverted, revert
 from service.routing.switch import Kind, Order, Switched, switch
 
+_OPERATION_ID_LENGTH = 128
+
 OpenJournal = Callable[[Any], Journal]
 
 _KINDS: dict[int, Kind] = {
@@ -27,7 +29,7 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
     """Make the handlers by rpc name; the object's key is the app id."""
 
     async def switch_traffic(ctx: Any, request: routing_pb2.SwitchTrafficRequest) -> routing_pb2.SwitchTrafficResponse:
-        _require(request.operation_id, "operation_id")
+        _require_operation(request.operation_id)
         _require(request.deployment_id, "deployment_id")
         if request.kind not in _KINDS:
             raise InvalidArgument("kind is unspecified or unknown: say why the traffic moves", field="kind")
@@ -48,7 +50,7 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
         return routing_pb2.SwitchTrafficResponse(**vars(switched))
 
     async def revert_traffic(ctx: Any, request: routing_pb2.RevertTrafficRequest) -> routing_pb2.RevertTrafficResponse:
-        _require(request.operation_id, "operation_id")
+        _require_operation(request.operation_id)
         _require(request.deployment_id, "deployment_id")
         order = Order(request.operation_id, ctx.key(), request.deployment_id)
         reverted = await journal_of(ctx).step(
@@ -70,6 +72,13 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
         "RevertTraffic": revert_traffic,
         "AssignFrontlineRoutes": assign_frontline_routes,
     }
+
+
+def _require_operation(operation_id: str) -> None:
+    """Check that it can be the id of an invocation: our columns hold no others (`OperationId`)."""
+    _require(operation_id, "operation_id")
+    if len(operation_id) > _OPERATION_ID_LENGTH or not operation_id.isascii():
+        raise InvalidArgument("operation_id is not the id of an invocation", field="operation_id")
 
 
 def _require(value: str, field: str) -> None:

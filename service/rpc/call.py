@@ -9,6 +9,8 @@ from service.errors import InvalidArgument
 INVOCATION_ID = "x-restate-invocation-id"
 DEPLOYMENT_ID = "x-hydra-deployment-id"
 _MAX_KEY_LENGTH = 512
+_CALLER_LENGTH = 256  # hydra_operations.caller
+_SHOWN_LENGTH = 40  # what is repeated in an error comes back in metadata, and clients take only so much of those
 
 
 class Mode(StrEnum):
@@ -45,29 +47,48 @@ def read_options(metadata: Iterable[tuple[str, str | bytes]], authenticated: str
     """
     given = {key: value for key, value in metadata if isinstance(value, str)}
     return CallOptions(
-        mode=_mode(given.get("x-hydra-mode")),
+        mode=_mode(given.get("x-hydra-mode", Mode.WAIT)),
         idempotency_key=_key(given, "idempotency-key"),
         restate_key=_key(given, "x-restate-key"),
-        caller=(authenticated or given.get("x-hydra-caller", ""))[:256],
-        traceparent=given.get("traceparent"),
+        caller=authenticated[:_CALLER_LENGTH] or _caller(given.get("x-hydra-caller", "")),
+        traceparent=_traceparent(given.get("traceparent", "")),
     )
 
 
-def _mode(value: str | None) -> Mode:
+def _mode(value: str) -> Mode:
     try:
-        return Mode(value) if value is not None else Mode.WAIT
+        return Mode(value)
     except ValueError:
         raise InvalidArgument(
-            f"x-hydra-mode is {value!a}: use wait or submit", field="x-hydra-mode", reason="BAD_METADATA"
+            f"x-hydra-mode is {value[:_SHOWN_LENGTH]!a}: use wait or submit",
+            field="x-hydra-mode",
+            reason="BAD_METADATA",
         ) from None
 
 
 def _key(given: dict[str, str], name: str) -> str | None:
-    value = given.get(name)
-    if value is None:
+    if name not in given:
         return None
+    value = given[name].strip()  # around a value, white space means nothing in HTTP
     if not value or len(value) > _MAX_KEY_LENGTH:
         raise InvalidArgument(
             f"{name} has {len(value)} characters: 1 to {_MAX_KEY_LENGTH} are allowed", field=name, reason="BAD_METADATA"
         )
+    if not _is_printable(value):
+        raise InvalidArgument(
+            f"{name} has a character that is no printable ASCII: take it out", field=name, reason="BAD_METADATA"
+        )
     return value
+
+
+def _caller(value: str) -> str:
+    return "".join(letter if _is_printable(letter) else "?" for letter in value[:_CALLER_LENGTH])
+
+
+def _traceparent(value: str) -> str | None:
+    """Drop what no header takes."""
+    return value if value and _is_printable(value) else None
+
+
+def _is_printable(value: str) -> bool:
+    return value.isascii() and value.isprintable()

@@ -10,6 +10,7 @@ import structlog
 
 from service.errors import HydraError
 from service.rpc.intake import Intake
+from service.rpc.parsing import checked
 from service.rpc.status import abort
 from service.rpc.tokens import Token, Tokens, require
 
@@ -56,10 +57,14 @@ class Entrance(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic 
         try:
             self._admit(service, rpc, handler_call_details.invocation_metadata or ())
         except HydraError as error:
-            log.warning("call refused", method=handler_call_details.method[:_LONGEST_LOGGED], reason=error.reason)
+            log.warning(
+                "call refused", method=ascii(handler_call_details.method[:_LONGEST_LOGGED]), reason=error.reason
+            )
             return _refusal(error)
         handler = await continuation(handler_call_details)
-        return self._intake.of(handler) if handler is not None and service == self._service else handler
+        if handler is None:
+            return None
+        return self._intake.of(handler) if service == self._service else checked(handler)
 
     def _admit(self, service: str, rpc: str, metadata: _Metadata) -> None:
         if self._tokens.required and service not in self._open:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 import structlog
+from yarl import URL
 
 from service import errors
 from service.errors import HydraError, Internal, Transient
@@ -68,7 +69,7 @@ class Ingress:
         path = f"/{target.service}/{quote(target.key, safe='')}/{target.rpc}/send"
         try:
             async with self._session.post(
-                self._url + path,
+                URL(self._url + path, encoded=True),  # as it is: a key may be . or ..
                 data=body,
                 headers={"content-type": "application/json", **headers},
                 timeout=_SEND_TIMEOUT,

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from service.errors import HydraError, InvalidArgument, Transient
 from service.rpc.limits import Places
+from service.rpc.parsing import malformed
 from service.rpc.status import abort
 
 log = structlog.get_logger(__name__)
@@ -57,12 +58,16 @@ class Intake:
         try:
             message = reading.result()
         except DecodeError:
-            raise InvalidArgument(
-                "the message is not a protobuf of this rpc's request", field="", reason="MESSAGE_MALFORMED"
-            ) from None
+            raise malformed() from None
+        except grpc.aio.InternalError:
+            raise _nothing_came() from None  # gRPC has ended the call, such as for a message above the bound
         if not isinstance(message, Message):  # the end of the stream
-            raise InvalidArgument("the call has no message", field="", reason="MESSAGE_MISSING")
+            raise _nothing_came()
         return message
+
+
+def _nothing_came() -> HydraError:
+    return InvalidArgument("the call has no message", field="message", reason="MESSAGE_MISSING")
 
 
 def _look_at(reading: asyncio.Future[Any]) -> None:

@@ -26,6 +26,7 @@ from service.rpc.tokens import Tokens
 log = structlog.get_logger(__name__)
 
 _HEALTH_INTERVAL_SECONDS = 2.0
+_LISTENING_INTERVAL_SECONDS = 0.5
 _SERVED = ("", SERVICE)
 
 
@@ -51,50 +52,88 @@ class RpcServer:
         self._options = options
         self._drain = Drain()
         self._health = Health()
-        self._watch: asyncio.Task[None] | None = None
-        intake = Intake(Places(options.limits.waiting_calls), options.limits.keepalive_timeout)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._intake = Intake(Places(options.limits.waiting_calls), options.limits.keepalive_timeout)
+        self._server = self._new()
+        self._ending: set[asyncio.Task[None]] = set()  # earlier servers, whose calls may still be under way
+
+    def _new(self) -> grpc.aio.Server:
+        options = self._options
         beside = {
             health.SERVICE_NAME: options.health,
             reflection.SERVICE_NAME: options.reflection,
             V1: options.reflection,
         }
-        self._server = grpc.aio.server(
-            interceptors=[Entrance(SERVICE, options.tokens, intake, beside)],
+        server = grpc.aio.server(
+            interceptors=[Entrance(SERVICE, options.tokens, self._intake, beside)],
             maximum_concurrent_rpcs=options.limits.calls,
             options=[*options.limits.arguments(), ("grpc.so_reuseport", 0)],
         )
-        servicer = DeployServicer(ingress, database, self._drain)
-        deploy_pb2_grpc.add_DeployServiceServicer_to_server(servicer, self._server)
+        servicer = DeployServicer(self._ingress, self._database, self._drain)
+        deploy_pb2_grpc.add_DeployServiceServicer_to_server(servicer, server)
         if options.health is not Access.OFF:
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if options.reflection is not Access.OFF:
-            add_reflection(self._server, (SERVICE, health.SERVICE_NAME))
+            add_reflection(server, (SERVICE, health.SERVICE_NAME))
+        return server
 
     async def start(self) -> int:
         """Listen and return the port. Raises FailedPrecondition where the address is taken."""
-        try:
-            port = self._add_port()
-        except RuntimeError as error:
-            raise FailedPrecondition(
-                f"gRPC cannot listen on {self._options.listen}: {error}", reason="ADDRESS_UNUSABLE"
-            ) from None
+        port = self._add_port(self._options.listen)
         await self._report()
         await self._server.start()
-        self._watch = asyncio.create_task(self._keep_reporting(), name="grpc-health")
+        address = f"{self._options.listen.rpartition(':')[0]}:{port}"
+        self._tasks = [
+            asyncio.create_task(self._keep_reporting(), name="grpc-health"),
+            asyncio.create_task(self._keep_listening(address), name="grpc-listening"),
+        ]
         return port
 
-    def _add_port(self) -> int:
-        if self._options.certificates is None:
-            return self._server.add_insecure_port(self._options.listen)
-        return self._server.add_secure_port(self._options.listen, self._options.certificates.credentials())
+    def _add_port(self, address: str) -> int:
+        try:
+            if self._options.certificates is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, self._options.certificates.credentials())
+        except RuntimeError as error:
+            raise FailedPrecondition(f"gRPC cannot listen on {address}: {error}", reason="ADDRESS_UNUSABLE") from None
+
+    async def _keep_listening(self, address: str) -> None:
+        """Listen again when gRPC has stopped by itself: a request whose path is no UTF-8 does that (grpcio 1.85).
+
+        Calls that are under way have their time to end; their clients connect anew for others.
+        """
+        while True:
+            try:
+                await self._server.wait_for_termination(_LISTENING_INTERVAL_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever it is that ended it
+                log.error(  # noqa: TRY400 - the traceback is of gRPC
+                    "the gRPC server stopped by itself, and is started again", error=type(error).__name__
+                )
+                await self._listen_again(address)
+
+    async def _listen_again(self, address: str) -> None:
+        ending = asyncio.create_task(self._server.stop(self._options.drain_timeout.total_seconds()))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        while True:
+            self._server = self._new()
+            try:
+                self._add_port(address)
+            except FailedPrecondition:  # the one that ended may not have let go of the address yet
+                await asyncio.sleep(_LISTENING_INTERVAL_SECONDS)
+            else:
+                await self._server.start()
+                return
 
     async def stop(self) -> None:
         """Drain: answer NOT_SERVING, send waiting callers away, let the others finish, then stop."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._health.enter_graceful_shutdown()
         self._drain.begin()
         await self._server.stop(self._options.drain_timeout.total_seconds())
+        if self._ending:
+            await asyncio.wait(set(self._ending))
 
     async def is_serving(self) -> bool:
         """Tell whether what a call needs is there: Restate's ingress and the database."""

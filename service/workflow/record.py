@@ -13,11 +13,12 @@ from service.errors import Cancelled, HydraError
 from service.workflow.runtime import Runtime
 
 CALLER_HEADER = "x-hydra-caller"
+_CALLER_LENGTH = 256  # hydra_operations.caller; on the Restate plane nobody else bounds it
 
 
 async def begin(conn: AsyncConnection, journal: Journal, kind: OperationKind, about: Mapping[str, Any]) -> None:
     """Record that this invocation's operation runs, in the caller's transaction; `about` holds id columns."""
-    caller = str(journal.ctx.request().headers.get(CALLER_HEADER, ""))
+    caller = str(journal.ctx.request().headers.get(CALLER_HEADER, ""))[:_CALLER_LENGTH]
     await operations.begin(conn, journal.operation_id, kind, now_ms(), {**about, "caller": caller})
 
 

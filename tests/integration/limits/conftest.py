@@ -30,7 +30,7 @@ async def impatient(house: Installation) -> AsyncIterator[BoundedServer]:
         "max_waiting_calls": 2,
         "max_concurrent_streams": 2000,
         "keepalive_interval": "1s",
-        "keepalive_timeout": "3s",
+        "keepalive_timeout": "2s",
         "min_client_ping_interval": "100ms",
     }
     async with BoundedServer(house.stack, keys) as server:
