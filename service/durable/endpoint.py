@@ -113,7 +113,7 @@ class Endpoint:
 
     async def _invoke(self, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to the SDK, if it may be Restate's."""
-        status = refusal(scope, scope["path"].removeprefix(self._mount))
+        status = refusal(scope, scope["path"].removeprefix(self._mount), signed=bool(self._address.identity_keys))
         if status is not None:
             await _answer(send, status, {"status": "not a request of Restate's"})
             return

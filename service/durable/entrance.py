@@ -15,11 +15,16 @@ _INVOCATION = re.compile(rb"application/vnd\.restate\.invocation\.v[5-8]")  # wh
 _MANIFEST = re.compile(rb"application/vnd\.restate\.endpointmanifest\.v[45]\+json")  # from 4 on with retry policies
 
 
-def refusal(scope: Scope, path: str) -> HTTPStatus | None:
-    """Tell with which status a request is refused, None for one that may be Restate's; `path` is below the mount."""
+def refusal(scope: Scope, path: str, *, signed: bool) -> HTTPStatus | None:
+    """Tell with which status a request is refused, None for one that may be Restate's; `path` is below the mount.
+
+    Where requests are to be `signed`, the SDK asks for that first: who cannot sign is told no more than that.
+    """
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     if not all(_is_text(value) for pair in headers.items() for value in pair):
         return HTTPStatus.BAD_REQUEST
+    if signed:
+        return None
     if path == "discover":
         return _unless(scope, "GET", bool(_MANIFEST.search(headers.get(b"accept", b""))))
     if path.startswith("invoke/"):

@@ -39,13 +39,15 @@ class Access(StrEnum):
 class Entrance(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs alone
     """Lets calls in, or ends them.
 
-    `service` is the one whose calls act, which the intake is for; of `others`, by full name, some are open to anybody.
+    `service` is the one whose calls act; of `others`, by full name, some are open to anybody. Each has its `intakes`.
     """
 
-    def __init__(self, service: str, tokens: Tokens, intake: Intake, others: Mapping[str, Access]) -> None:
+    def __init__(
+        self, service: str, tokens: Tokens, intakes: tuple[Intake, Intake], others: Mapping[str, Access]
+    ) -> None:
         self._service = service
         self._tokens = tokens
-        self._intake = intake
+        self._intake, self._intake_beside = intakes
         self._open = {name for name, access in others.items() if access is Access.OPEN}
 
     async def intercept_service(
@@ -57,14 +59,15 @@ class Entrance(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic 
         try:
             self._admit(service, rpc, handler_call_details.invocation_metadata or ())
         except HydraError as error:
-            log.warning(
-                "call refused", method=ascii(handler_call_details.method[:_LONGEST_LOGGED]), reason=error.reason
-            )
+            method = ascii(handler_call_details.method[:_LONGEST_LOGGED])[1:-1]
+            log.warning("call refused", method=method, reason=error.reason)
             return _refusal(error)
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        return self._intake.of(handler) if service == self._service else checked(handler)
+        if handler.request_streaming:
+            return checked(handler)
+        return (self._intake if service == self._service else self._intake_beside).of(handler)
 
     def _admit(self, service: str, rpc: str, metadata: _Metadata) -> None:
         if self._tokens.required and service not in self._open:

@@ -23,7 +23,7 @@ _READ_AT_ONCE = 16
 
 
 class Intake:
-    """Serves unary rpcs as streams of one message, which leaves it to us when that is read."""
+    """Serves rpcs of one message as streams of one, which leaves it to us when that is read."""
 
     def __init__(self, places: Places, read_within: timedelta) -> None:
         self._places = places
@@ -31,36 +31,43 @@ class Intake:
         self._turns = asyncio.Semaphore(_READ_AT_ONCE)
 
     def of(self, handler: Any) -> Any:
-        """Return a handler that does what `handler`, of a unary rpc, does; one that gets no place reads nothing."""
+        """Return a handler that does what `handler` does; one that gets no place reads nothing.
+
+        Where it answers with a stream, it writes that to its context.
+        """
+        act = handler.unary_unary or handler.unary_stream
 
         async def serve(_: Any, context: _Context) -> None:
             try:
                 with self._places.one():
-                    answer = await handler.unary_unary(await self._message(context), context)
+                    answer = await act(await self._message(context), context)
             except HydraError as error:
                 log.warning("call refused", reason=error.reason)
                 await abort(error, context)
-            await context.write(answer)
+            if answer is not None:
+                await context.write(answer)
 
         parse = _known_fields(handler.request_deserializer)
         return grpc.stream_stream_rpc_method_handler(serve, parse, handler.response_serializer)
 
     async def _message(self, context: _Context) -> Message:
         """Read the message. Raises InvalidArgument where there is none, Transient where it does not come in time."""
-        async with self._turns:
-            # A task of its own that is never cancelled: gRPC would go on to fill what is no longer there
-            # (grpc/grpc#43360). It ends with the call.
-            reading = asyncio.ensure_future(context.read())
-            reading.add_done_callback(_look_at)
-            await asyncio.wait({reading}, timeout=self._read_within.total_seconds())
-        if not reading.done():
-            raise Transient("the message did not arrive in time: try again", reason="MESSAGE_LATE")
+        try:
+            # The turn is waited for within that time, too: else many who are late would be late one after another.
+            async with asyncio.timeout(self._read_within.total_seconds()), self._turns:
+                # A task of its own that is never cancelled: gRPC would go on to fill what is no longer there
+                # (grpc/grpc#43360). It ends with the call.
+                reading = asyncio.ensure_future(context.read())
+                reading.add_done_callback(_look_at)
+                await asyncio.wait({reading})
+        except TimeoutError:
+            raise Transient("the message did not arrive in time: try again", reason="MESSAGE_LATE") from None
         try:
             message = reading.result()
         except DecodeError:
             raise malformed() from None
         except grpc.aio.InternalError:
-            raise _nothing_came() from None  # gRPC has ended the call, such as for a message above the bound
+            message = None  # gRPC has ended the call by itself, such as for a message above the bound
         if not isinstance(message, Message):  # the end of the stream
             raise _nothing_came()
         return message

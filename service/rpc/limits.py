@@ -13,7 +13,8 @@ _AHEAD_BYTES = 16 * 1024
 # Calls that came and were not looked at yet, some 20 KiB each; beyond it gRPC ends them as CANCELLED.
 _UNSEEN_CALLS = 4_000
 
-# Beyond the calls that wait there are health checks and reflection, whose streams may stay for long.
+# Beyond the calls that wait there are health checks, of which some stay for long, and reflection.
+_CALLS_BESIDE = 800
 _OTHER_CALLS = 1000
 
 
@@ -37,6 +38,11 @@ class Limits:
     def calls(self) -> int:
         """Calls of all kinds at once; one more is refused before anything of it is read."""
         return self.waiting_calls + _OTHER_CALLS
+
+    @property
+    def calls_beside(self) -> int:
+        """Health checks at once; so there is room left for calls that wait, and for those that are refused."""
+        return _CALLS_BESIDE
 
     def arguments(self) -> list[tuple[str, int]]:
         """Return the channel arguments of gRPC that hold the bounds."""

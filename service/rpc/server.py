@@ -53,7 +53,11 @@ class RpcServer:
         self._drain = Drain()
         self._health = Health()
         self._tasks: list[asyncio.Task[None]] = []
-        self._intake = Intake(Places(options.limits.waiting_calls), options.limits.keepalive_timeout)
+        limits = options.limits
+        self._intakes = (
+            Intake(Places(limits.waiting_calls), limits.keepalive_timeout),
+            Intake(Places(limits.calls_beside), limits.keepalive_timeout),
+        )
         self._server = self._new()
         self._ending: set[asyncio.Task[None]] = set()  # earlier servers, whose calls may still be under way
 
@@ -65,7 +69,7 @@ class RpcServer:
             V1: options.reflection,
         }
         server = grpc.aio.server(
-            interceptors=[Entrance(SERVICE, options.tokens, self._intake, beside)],
+            interceptors=[Entrance(SERVICE, options.tokens, self._intakes, beside)],
             maximum_concurrent_rpcs=options.limits.calls,
             options=[*options.limits.arguments(), ("grpc.so_reuseport", 0)],
         )

@@ -1,5 +1,6 @@
 """Crossing from our errors to gRPC statuses with details (01 · 4)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -36,7 +37,11 @@ def details_of(error: HydraError) -> bytes:
 async def abort(error: HydraError, context: grpc.aio.ServicerContext[Any, Any]) -> NoReturn:
     """End a call with an error, its details in the trailing metadata."""
     context.set_trailing_metadata(((DETAILS_KEY, details_of(error)),))
-    await context.abort(code_of(error), error.message)
+    try:
+        await context.abort(code_of(error), error.message)
+    except grpc.aio.InternalError:
+        # The call has ended meanwhile, as gRPC ends one whose message is too large: there is nobody to tell.
+        raise asyncio.CancelledError from None
     raise AssertionError("abort always raises")
 
 

@@ -114,7 +114,7 @@ async def test_who_signs_as_our_restate_does_gets_in(house: Installation) -> Non
             assert answer.status == 200
             assert "hydra.v1.DeployService" in await answer.text()
         # A message that is none: what counts is that it is looked at.
-        assert await over_http_2(base, INVOKE, key.signed(INVOKE)) == "Received http2 header with status: 500"
+        assert await over_http_2(base, INVOKE, key.signed(INVOKE)) == "Received http2 header with status: 400"
 
 
 async def over_http_2(base: str, path: str, headers: dict[str, str]) -> str:
