@@ -65,9 +65,9 @@ async def test_go_is_let_in_and_is_who_its_token_says(
 
 
 async def test_go_is_refused_with_details(programs: Path, locked: Locked) -> None:
-    unknown = await go(programs, locked, "hydra_nobodys-token")("Promote", {"targetDeploymentId": "d_1"})
-    forbidden = await go(programs, locked, DEPLOYER.text)("Promote", {"targetDeploymentId": "d_1"})
-    let_in = await go(programs, locked, OPERATOR.text)("Promote", {"targetDeploymentId": "d_1"})
+    unknown = await go(programs, locked, "hydra_nobodys-token")("Promote", {"targetDeploymentId": "d_locked"})
+    forbidden = await go(programs, locked, DEPLOYER.text)("Promote", {"targetDeploymentId": "d_locked"})
+    let_in = await go(programs, locked, OPERATOR.text)("Promote", {"targetDeploymentId": "d_locked"})
 
     assert (unknown["code"], unknown["details"]["reason"]) == ("Unauthenticated", "TOKEN_UNKNOWN")
     assert (forbidden["code"], forbidden["details"]["reason"]) == ("PermissionDenied", "ROLE_INSUFFICIENT")
@@ -75,7 +75,9 @@ async def test_go_is_refused_with_details(programs: Path, locked: Locked) -> Non
 
 
 async def test_go_without_a_certificate_gets_no_connection(programs: Path, locked: Locked) -> None:
-    seen = await go(programs, locked, OPERATOR.text, shows_certificate=False)("Promote", {"targetDeploymentId": "d_1"})
+    seen = await go(programs, locked, OPERATOR.text, shows_certificate=False)(
+        "Promote", {"targetDeploymentId": "d_locked"}
+    )
 
     assert seen["code"] == "Unavailable"
 
