@@ -2,6 +2,7 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from service.analytics.dsn import parse as parse_clickhouse
 from service.analytics.tables import create_tables
@@ -12,7 +13,17 @@ from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB, MariaDBMissing
 
 # What runs for all tests of a session, and takes its time to start: fixture → the group of those that share it.
-_SHARED = {"installation": "deploys", "site": "builds", "depot_site": "builds", "reporting": "reports"}
+_SHARED = {
+    "installation": "deploys",
+    "site": "builds",
+    "depot_site": "builds",
+    "reporting": "reports",
+    **dict.fromkeys(("reconciled", "diligent", "patient"), "reconciling"),
+}
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -5,13 +5,14 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import grpc.aio
+import pytest
 from hydra.v1 import deploy_pb2, deploy_pb2_grpc
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +38,15 @@ QUICK = {
     "step_timeout": '"60s"',
 }
 
+# Rounds are gone when a test asks for one: many leave behind on purpose what a round would put right.
+_RECONCILES = {"HYDRA_RECONCILE__INTERVAL": "0s", "HYDRA_RECONCILE__GRACE": "1ms"}
+
+# The suite in the mode of `always_replaying`.
+ALWAYS_REPLAY = bool(os.environ.get("HYDRA_TEST_ALWAYS_REPLAY"))
+# An attempt that was asked to suspend, which is then each at once, hears of no cancellation before its step ends.
+HEARS_IN_A_STEP = not ALWAYS_REPLAY
+hears_in_a_step = pytest.mark.skipif(ALWAYS_REPLAY, reason="cancels a step that ends only by that")
+
 
 def stack_options(
     folder: Path,
@@ -49,16 +59,24 @@ def stack_options(
 
     `deploy` overrides QUICK. Without a `clickhouse_url` nobody counts requests. `environ` is the worker's, on top.
     """
-    given = {FAULTS: str(folder), "PYTHONPATH": str(_TESTS.parent), **(environ or {})}
+    given = {FAULTS: str(folder), "PYTHONPATH": str(_TESTS.parent), **_RECONCILES, **(environ or {})}
     if clickhouse_url:
         given["HYDRA_CLICKHOUSE__URL"] = clickhouse_url
-    return StackOptions(
+    options = StackOptions(
         dsn=dsn,
         deploy={**QUICK, **(deploy or {})},
         restate=RestateOptions(fsync=False),
         serve=(sys.executable, str(_TESTS / "faulty_service.py")),
         environ=given,
     )
+    return always_replaying(options) if ALWAYS_REPLAY else options
+
+
+def always_replaying(options: StackOptions) -> StackOptions:
+    """Make every await of a handler a suspension and a replay (05 · 2), also where another than ours serves it."""
+    server = {**options.restate.environ, "RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}
+    worker = {**options.environ, "HYDRA_RESTATE__INACTIVITY_TIMEOUT": "0s"}
+    return replace(options, restate=replace(options.restate, environ=server), environ=worker)
 
 
 @dataclass(frozen=True)

@@ -206,4 +206,18 @@ FILES: Mapping[str, File] = {
         },
         imports=("hydra/v1/github_status.proto",),
     ),
+    "reconcile": File(  # added, all of it
+        {"ReconcileService": Service("VIRTUAL_OBJECT", {"Reconcile": "Reconcile"})},
+        {
+            "ReconcileRequest": {1: ("dry_run", "bool"), 2: ("thorough", "bool")},
+            "ReconcileResponse": {1: ("findings", "[ReconcileFinding]")},
+            "ReconcileFinding": {
+                1: ("kind", "string"),
+                2: ("subject", "string"),
+                3: ("message", "string"),
+                4: ("fate", "ReconcileFate"),
+            },
+        },
+        {"ReconcileFate": ("RECONCILE_FATE_", ("UNSPECIFIED", "SETTLED", "WOULD_SETTLE", "LEFT"))},
+    ),
 }

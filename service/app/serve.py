@@ -14,6 +14,7 @@ from service.app.building import open_builder, open_github
 from service.app.database import open_database
 from service.app.documents import open_documents
 from service.app.probes import Probes
+from service.app.reconciling import open_admin, reconciling
 from service.app.rpc import serve_rpc
 from service.app.services import handlers_of, objects_of, options_of, say_what_is_left_out
 from service.config import Settings
@@ -65,6 +66,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
             recorder = await stack.enter_async_context(open_build_recorder(settings))
             builder = await stack.enter_async_context(open_builder(settings, recorder))
             documents = await stack.enter_async_context(open_documents(settings))
+            restate = await stack.enter_async_context(open_admin(settings))
             runtime = Runtime(
                 database=database,
                 gate=gate,
@@ -73,6 +75,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
                 reports=github.reports,
                 builder=builder,
                 documents=documents,
+                restate=restate,
                 options=options_of(settings),
                 hook=hook or NullHook(),
             )
@@ -81,6 +84,7 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
         endpoint = await stack.enter_async_context(_endpoint(settings, handlers, probes))
         if role is not Role.GRPC:
             await stack.enter_async_context(_registered(settings, endpoint, probes))
+            await stack.enter_async_context(reconciling(settings))
         if role is not Role.WORKER:
             await stack.enter_async_context(serve_rpc(settings, database, probes))
         await asyncio.wait(

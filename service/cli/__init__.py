@@ -13,8 +13,9 @@ from service.errors import HydraError
 # In the order in which they are listed: to run it, to use it, to look after it, to try it.
 _COMMANDS = (
     *("serve", "migrate"),
-    *("deploy", "status", "logs", "rollback", "promote"),
+    *("deploy", "status", "logs", "cancel", "rollback", "promote"),
     *("scale-down", "operations", "history"),
+    *("reconcile",),
     *("token",),
     *("seed", "agent", "demo", "dev"),
 )

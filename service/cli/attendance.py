@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from service.cli import terminal
 from service.errors import Transient
+
+T = TypeVar("T")
 
 Look = Callable[[], Awaitable[str]]
 
@@ -17,7 +19,7 @@ _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 2.0
 
 
-async def attend(console: Console, call: Coroutine[Any, Any, str], look: Look) -> str:
+async def attend(console: Console, call: Coroutine[Any, Any, T], look: Look) -> T:
     """Return what the call returns. A terminal shows every look; anything else gets a line for one that differs."""
     task = asyncio.create_task(call)
     began_s, said = monotonic(), ""

@@ -12,6 +12,7 @@ from service.config.own import (
     DeploySettings,
     GrpcSettings,
     LogSettings,
+    ReconcileSettings,
     ServicesSettings,
     TokenSettings,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "GithubSettings",
     "GrpcSettings",
     "LogSettings",
+    "ReconcileSettings",
     "RegistrySettings",
     "RestateSettings",
     "ServicesSettings",

@@ -101,6 +101,15 @@ class ServicesSettings(OwnTable):
     versioning: bool = True
     github_status: bool = True
     openapi: bool = True
+    reconcile: bool = True
+
+
+class ReconcileSettings(OwnTable):
+    """How often what is stuck is looked for; an interval of 0 is never."""
+
+    interval: Annotated[timedelta, duration(timedelta(), _HOUR)] = 60 * _SECOND
+    thorough_interval: Annotated[timedelta, duration(timedelta(), 24 * _HOUR)] = _HOUR
+    grace: Annotated[timedelta, duration(_MILLISECOND, 24 * _HOUR)] = 5 * 60 * _SECOND
 
 
 class OpenapiSettings(OwnTable):

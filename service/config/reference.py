@@ -5,13 +5,14 @@ one file serves every program of an installation, and nothing is required of it:
 known here.
 """
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr
 
 from service.config.credentials import IdentityKeys
 from service.config.table import ReferenceTable
-from service.config.values import ClickhouseUrl, DatabaseDsn, HttpUrl
+from service.config.values import ClickhouseUrl, DatabaseDsn, HttpUrl, duration
 
 _EMPTY = SecretStr("")
 
@@ -55,7 +56,9 @@ class AcmeSettings(ReferenceTable):
 class RestateSettings(ReferenceTable):
     """How to reach the Restate server and how it reaches this worker."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"api_key_file", "ingress_url", "http_host", "identity_keys"})
+    ours: ClassVar[frozenset[str]] = frozenset(
+        {"api_key_file", "ingress_url", "http_host", "identity_keys", "inactivity_timeout"}
+    )
 
     admin_url: HttpUrl = "http://restate:9070"
     api_key: SecretStr = _EMPTY
@@ -65,6 +68,7 @@ class RestateSettings(ReferenceTable):
     ingress_url: HttpUrl = "http://restate:8080"
     http_host: str = Field(default="0.0.0.0", min_length=1)  # noqa: S104 - the Restate server calls from another host
     identity_keys: IdentityKeys = ()
+    inactivity_timeout: Annotated[timedelta, duration(timedelta(), timedelta(hours=1))] = timedelta(minutes=5)
 
 
 class DepotSettings(ReferenceTable):

@@ -21,7 +21,9 @@ def _instance_id() -> str:
 class Settings(ReferenceTable):
     """Everything an operator can set. Frozen; secrets show as `**********` wherever it is printed."""
 
-    ours: ClassVar[frozenset[str]] = frozenset({"grpc", "client", "deploy", "build", "openapi", "services", "log"})
+    ours: ClassVar[frozenset[str]] = frozenset(
+        {"grpc", "client", "deploy", "build", "openapi", "reconcile", "services", "log"}
+    )
 
     instance_id: str = Field(default_factory=_instance_id)
     region: str = ""
@@ -48,6 +50,7 @@ class Settings(ReferenceTable):
     deploy: own.DeploySettings = own.DeploySettings()
     build: own.BuildSettings = own.BuildSettings()
     openapi: own.OpenapiSettings = own.OpenapiSettings()
+    reconcile: own.ReconcileSettings = own.ReconcileSettings()
     services: own.ServicesSettings = own.ServicesSettings()
     log: own.LogSettings = own.LogSettings()
 

@@ -15,7 +15,7 @@ from service.database.tables import (
     projects,
     workspaces,
 )
-from service.domain.deployment import PRODUCTION
+from service.domain.deployment import PRODUCTION, DesiredState
 from service.errors import NotFound
 
 
@@ -83,6 +83,16 @@ async def operations(conn: AsyncConnection, app_id: str | None, limit: int) -> l
         by_deployment = and_(hydra_operations.c.app_id.is_(None), deployments.c.app_id == app_id)
         query = query.where(or_(hydra_operations.c.app_id == app_id, by_deployment))
     return [Operation(*row) for row in await conn.execute(query)]
+
+
+async def set_running_at(conn: AsyncConnection, deployment_id: str) -> int:
+    """Read when somebody last set a deployment running by a change of its desired state (Unix ms), 0 for never."""
+    known = hydra_operations.c
+    query = select(known.ended_at, known.detail).where(
+        known.deployment_id == deployment_id, known.kind == "desired_state", known.state == "succeeded"
+    )
+    changes = [row for row in await conn.execute(query) if row.detail["desired_state"] == DesiredState.RUNNING]
+    return max((row.ended_at for row in changes), default=0)
 
 
 async def turns(conn: AsyncConnection, app_id: str, limit: int) -> list[Turn]:

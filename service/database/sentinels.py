@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.database import versions
 from service.database.deployments import Subject
 from service.database.tables import sentinels
 from service.database.upsert import insert_ignore
+from service.domain.deployment import DesiredState
 from service.domain.topology import sentinel, sentinel_address
 
 
@@ -55,3 +57,13 @@ async def insert(conn: AsyncConnection, rows: Iterable[dict[str, Any]]) -> None:
     """Insert sentinels; one that another worker put there first is left alone."""
     if values := list(rows):
         await insert_ignore(conn, sentinels, values)
+
+
+async def archive(conn: AsyncConnection, sentinel_id: str, region_id: str, now_ms: int) -> None:
+    """Let a sentinel end, under a new version; its region must have a counter."""
+    stamps = await versions.lock(conn, [region_id])
+    archived = {"desired_state": DesiredState.ARCHIVED.value, "desired_replicas": 0, "updated_at": now_ms}
+    await conn.execute(
+        update(sentinels).where(sentinels.c.id == sentinel_id).values(version=stamps.take(region_id), **archived)
+    )
+    await stamps.save(conn)

@@ -132,6 +132,18 @@ async def was_replaced(conn: AsyncConnection, app: App, deployment_id: str) -> b
     return (await conn.execute(query.limit(1))).first() is not None
 
 
+async def replaced_at(conn: AsyncConnection, app: App, deployment_id: str) -> int | None:
+    """Read when a deployment lost its place to another for the last time (Unix ms), None for never."""
+    query = select(
+        switches.c.switched_at, switches.c.previous_deployment_id, switches.c.live_deployment_id, switches.c.result
+    ).where(switches.c.app_id == app.app_id, switches.c.reverted_at.is_(None))
+    for row in await conn.execute(query.order_by(switches.c.switched_at.desc())):
+        moved_on = row.previous_deployment_id == deployment_id and row.live_deployment_id != deployment_id
+        if moved_on or deployment_id in row.result.get("superseded_deployment_ids", ()):
+            return int(row.switched_at)
+    return None
+
+
 async def last_switched_at(conn: AsyncConnection, app_id: str) -> int:
     """Read when the app's traffic was switched last (Unix ms), 0 for never."""
     return int(await conn.scalar(select(func.max(switches.c.switched_at)).where(switches.c.app_id == app_id)) or 0)

@@ -44,6 +44,7 @@ class HandlerOptions:
     inactivity_timeout: timedelta = timedelta(minutes=5)
     abort_timeout: timedelta = timedelta(minutes=15)
     retries: InvocationRetryPolicy = field(default_factory=lambda: PATIENT)
+    retention: timedelta | None = None  # of results and journals; None: the server's
 
 
 _DEFAULT = HandlerOptions()
@@ -60,6 +61,8 @@ def service(
         inactivity_timeout=options.inactivity_timeout,
         abort_timeout=options.abort_timeout,
         invocation_retry_policy=options.retries,
+        journal_retention=options.retention,
+        idempotency_retention=options.retention,
     )
     for rpc, function in handlers.items():
         _serve(served, _service(name).methods_by_name[rpc], function)

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 GITHUB_DEPLOYMENT = "github_deployment_id"
 PULL_REQUEST = "pr_number"
 _COMMENT = "pr_comment_id"
+# Ours: the last state that GitHub has taken. The reconciler looks for what is shown as under way and is not.
+TOLD = "told"
 # Ours: the commit of GitHub's deployment. A branch may have moved on when a deployment is tried again.
 _COMMIT = "github_deployment_commit"
 
@@ -127,6 +129,7 @@ class Reporter:
                 raise
             again = await self._github_deployment(seen, gone=github_deployment_id)
             await self._report_status(again, status)
+        self._ctx.set(TOLD, state)
 
     async def _report_status(self, github_deployment_id: int, status: Status) -> None:
         if github_deployment_id:

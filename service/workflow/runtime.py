@@ -7,6 +7,7 @@ from typing import Any
 from service.analytics.requests import RequestLog
 from service.build.builder import Builder
 from service.database.engine import Database
+from service.durable.admin import Admin
 from service.durable.journal import Budget, Journal, NullHook, StepHook
 from service.github.reports import Reports
 from service.github.repositories import Repositories
@@ -30,6 +31,7 @@ class Options:
     build_timeout: timedelta
     build_tries: int
     build_lease: timedelta
+    reconcile_grace: timedelta
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Runtime:
     reports: Reports
     builder: Builder
     documents: Fetcher
+    restate: Admin
     options: Options
     hook: StepHook = field(default_factory=NullHook)
 

@@ -240,6 +240,14 @@ def test_what_is_no_identity_key_is_refused(value: str, words: str) -> None:
     assert found["restate.identity_keys"].startswith(words)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("0s", 0), ("0", 0), ("90s", 90), ("1h", 3600)])
+def test_waiting_may_hold_nothing_of_this_worker_at_all(text: str, seconds: int) -> None:
+    assert settings().restate.inactivity_timeout == timedelta(minutes=5)
+    assert settings(f'[restate]\ninactivity_timeout = "{text}"').restate.inactivity_timeout.total_seconds() == seconds
+    read = settings("", {"HYDRA_RESTATE__INACTIVITY_TIMEOUT": text})
+    assert read.restate.inactivity_timeout.total_seconds() == seconds
+
+
 def test_limits_have_their_defaults() -> None:
     read = settings().grpc
 

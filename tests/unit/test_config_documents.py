@@ -17,8 +17,9 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 KEYS = {".".join(path): field for path, field in leaves(Settings)}
 OURS = (
-    *("grpc.", "client.", "deploy.", "build.", "openapi.", "services.", "log."),
-    *("restate.ingress_url", "restate.http_host", "restate.identity_keys", "github.api_url", "github.clone_url"),
+    *("grpc.", "client.", "deploy.", "build.", "openapi.", "reconcile.", "services.", "log."),
+    *("restate.ingress_url", "restate.http_host", "restate.identity_keys", "restate.inactivity_timeout"),
+    *("github.api_url", "github.clone_url"),
     *(key for key in KEYS if key.endswith("_file")),
 )
 WITHOUT_DEFAULT = {"instance_id", "database.primary", *(key for key in KEYS if key.startswith("grpc.tokens."))}

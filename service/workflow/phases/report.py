@@ -35,7 +35,7 @@ class Report:
 
     def begin(self, subject: Subject) -> None:
         """Show the deploy, as soon as its commit is known, if the app has a connected repository."""
-        if not (is_connected(subject) and subject.git_commit_sha):
+        if not is_shown(subject):
             return
         self._begun = subject.deployment_id
         request = _init(subject, self._pull_request or subject.pull_request, self._options)
@@ -57,6 +57,21 @@ class Report:
 def is_connected(subject: Subject) -> bool:
     """Tell whether the app's repository is connected."""
     return bool(subject.installation_id and subject.repository)
+
+
+def is_shown(subject: Subject) -> bool:
+    """Tell whether GitHub can show the deployment: its repository is connected, and its commit known."""
+    return bool(is_connected(subject) and subject.git_commit_sha)
+
+
+def died(journal: Journal, deployment_id: str, why: str) -> None:
+    """Show that the deploy ended without an end of its own."""
+    _tell(journal, deployment_id, _ERROR, why)
+
+
+def ended(journal: Journal, deployment_id: str, error: str, *, ready: bool) -> None:
+    """Show an end that GitHub has not heard of."""
+    _tell(journal, deployment_id, _SUCCESS if ready else _FAILURE, "Ready" if ready else error or "Failed")
 
 
 def moved(journal: Journal, to: str, why: str, away_from: list[str], why_not: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from service.database import tables
 from tests.build_site import BuildSite, Project, runs
+from tests.installation import hears_in_a_step
+from tests.integration.reconciling.rounds import found_of
 from tests.waiting import until
 
 BROKEN = {
@@ -81,6 +83,7 @@ async def test_a_branch_that_is_not_there_is_the_owners_to_know(site: BuildSite)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "BRANCH_NOT_FOUND")
 
 
+@hears_in_a_step
 async def test_a_cancelled_build_is_stopped_first_and_then_the_deploy_ends(site: BuildSite) -> None:
     """06 · L7."""
     project, marker = await slow(site)
@@ -99,6 +102,7 @@ async def test_a_cancelled_build_is_stopped_first_and_then_the_deploy_ends(site:
     assert (await site.built(deployment_id))["lease_until"] == 0
 
 
+@hears_in_a_step
 async def test_a_worker_that_is_killed_leaves_no_build_behind_and_the_next_one_builds_anew(site: BuildSite) -> None:
     """06 · B5, L5."""
     project, marker = await slow(site)
@@ -117,6 +121,24 @@ async def test_a_worker_that_is_killed_leaves_no_build_behind_and_the_next_one_b
     await site.installation.cancel(await site.installation.operation(deployment_id))
     assert await site.ended(deployment_id) == "failed"
     await gone(marker)
+
+
+async def test_a_build_whose_operation_is_killed_is_stopped_and_settled(site: BuildSite) -> None:
+    """06 · L4: nobody is left to undo it but the reconciler."""
+    project, marker = await slow(site)
+    world = await site.installation.world()
+    deployment_id = await site.deployment(world)
+    await site.send(deployment_id, project.source())
+    await started(marker)
+    operation = await site.installation.operation(deployment_id)
+
+    await site.installation.kill(operation)
+
+    await gone(marker)
+    assert await found_of(site.installation, operation) == [("OPERATION_KILLED", "SETTLED")]
+    assert await site.installation.status(deployment_id) == "failed"
+    build = await site.built(deployment_id)
+    assert (build["state"], build["lease_until"]) == ("failed", 0)
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["journal", "journal and row"])

@@ -152,7 +152,8 @@ async def test_the_state_is_kept_as_the_go_worker_keeps_it(reporting: ReportingS
         },
         "github_deployment_id": deployment.deployment_id,
         "pr_number": number,
-        "github_deployment_commit": connected.sha,  # ours; a Go worker passes over it
+        "github_deployment_commit": connected.sha,  # ours, and the next; a Go worker passes over them
+        "told": SUCCESS,
     }
     assert states(connected) == ["pending", "success"]
     row = await reporting.installation.row(tables.deployments, id=deployment_id)
@@ -216,7 +217,8 @@ async def test_what_a_go_worker_has_begun_is_carried_on(reporting: ReportingSite
     assert (status.state, status.environment, status.log_url) == ("success", "shop - preview", config["log_url"])
     assert list(repository.all_comments.values()) == [comment]
     assert ["Ready" in row.status for row in table(comment.body)] == [True]
-    assert await inside.state(STATUS, deployment_id) == {**state, "github_deployment_commit": connected.sha}
+    ours = {"github_deployment_commit": connected.sha, "told": SUCCESS}
+    assert await inside.state(STATUS, deployment_id) == {**state, **ours}
 
 
 @pytest.mark.parametrize("missing", [{"installation_id": 0}, {"repo": ""}], ids=["installation", "repository"])

@@ -1,0 +1,231 @@
+"""The client of Restate's admin API: what runs, on which release, and ending it (05 · 4)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Self
+
+import httpx
+import structlog
+
+from service.errors import FailedPrecondition, Transient
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT_SECONDS = 10.0
+_IDS_AT_ONCE = 200  # what one query names; the rest goes into further ones
+_KILLED = "[409] killed"
+
+ENDED = "completed"
+PAUSED = "paused"
+_COLUMNS = (
+    "id, target_service_name, target_service_key, target_handler_name, status, created_at, modified_at, retry_count, "
+    "last_failure, completion_failure, pinned_deployment_id"
+)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation as Restate sees it: `status` as in 05 · 4, times in Unix ms, `failure` the end's or the last's."""
+
+    id: str
+    service: str
+    key: str
+    handler: str
+    status: str
+    created_at_ms: int
+    modified_at_ms: int
+    retries: int
+    failure: str
+    release: str
+
+    @property
+    def ended(self) -> bool:
+        return self.status == ENDED
+
+    @property
+    def was_killed(self) -> bool:
+        return self.ended and self.failure.startswith(_KILLED)
+
+
+@dataclass(frozen=True)
+class About:
+    """A Restate server's version, such as `1.7.12`, and the time that it says it is, as HTTP writes it."""
+
+    version: str
+    date: str
+
+
+class Admin:
+    """Asks Restate's admin API, and acts by it. Every request is bounded; `api_key` is empty for none."""
+
+    def __init__(self, url: str, api_key: str = "") -> None:
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get(self, path: str) -> Any:
+        """Read a resource. Raises Transient where the API is away, FailedPrecondition where it refuses."""
+        return _content(await self._request("GET", path))
+
+    async def about(self) -> "About":
+        """Read who answers. Raises as `get`."""
+        answer = await self._request("GET", "/version")
+        version = _content(answer)
+        return About(str(version.get("version", "")), answer.headers.get("date", ""))
+
+    async def query(self, sql: str) -> list[dict[str, Any]]:
+        """Ask Restate's introspection; columns that are null are left out of a row. Raises as `get`."""
+        answer = await self._request("POST", "/query", json={"query": sql}, headers={"accept": "application/json"})
+        rows: list[dict[str, Any]] = _content(answer)["rows"]
+        return rows
+
+    async def invocations(self, where: str) -> list[Invocation]:
+        """Find invocations by a condition on `sys_invocation`; no value from outside belongs in it unquoted."""
+        sql = f"SELECT {_COLUMNS} FROM sys_invocation WHERE {where}"  # noqa: S608 - there are no parameters there
+        return [_invocation(row) for row in await self.query(sql)]
+
+    async def by_id(self, ids: Iterable[str]) -> dict[str, Invocation]:
+        """Find invocations by their ids; one that Restate does not know (any more) is left out."""
+        wanted = sorted(set(ids))
+        found: dict[str, Invocation] = {}
+        for first in range(0, len(wanted), _IDS_AT_ONCE):
+            listed = quoted(wanted[first : first + _IDS_AT_ONCE])
+            found |= {each.id: each for each in await self.invocations(f"id IN ({listed})")}
+        return found
+
+    async def inputs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Read what invocations were asked: id → request, as its caller wrote it."""
+        wanted = sorted(set(ids))
+        found: dict[str, bytes] = {}
+        for first in range(0, len(wanted), _IDS_AT_ONCE):
+            listed = quoted(wanted[first : first + _IDS_AT_ONCE])
+            # The quotes are doubled, and there are no parameters in this SQL.
+            rows = await self.query(f"SELECT id, raw FROM sys_journal WHERE index = 0 AND id IN ({listed})")  # noqa: S608
+            found |= {row["id"]: input_of(row["raw"]) for row in rows}
+        return found
+
+    async def cancel(self, invocation_id: str) -> bool:
+        """Ask an invocation to end in order; one that has not begun never begins. False where it has ended already."""
+        return await self._act(invocation_id, "cancel")
+
+    async def resume(self, invocation_id: str) -> bool:
+        """Let a paused invocation go on. False where it has ended, or was not paused."""
+        return await self._act(invocation_id, "resume")
+
+    async def knows(self, invocation_id: str) -> bool:
+        """Tell whether there is such an invocation: asked of its own partition, by what only a paused one obeys."""
+        answer = await self._request("PATCH", f"/invocations/{invocation_id}/resume")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return False
+        if answer.status_code != HTTPStatus.CONFLICT:
+            _content(answer)
+        return True
+
+    async def unregister(self, deployment_id: str) -> bool:
+        """Forget a worker's registration, whatever still belongs to it. False where there is none."""
+        answer = await self._request("DELETE", f"/deployments/{deployment_id}", params={"force": "true"})
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return False
+        _content(answer)
+        return True
+
+    async def _act(self, invocation_id: str, action: str) -> bool:
+        answer = await self._request("PATCH", f"/invocations/{invocation_id}/{action}")
+        if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            return False
+        _content(answer)
+        return True
+
+    async def _request(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **parts)
+        except (httpx.HTTPError, ValueError) as error:  # ValueError: of a key that no header can hold
+            log.warning("Restate's admin API cannot be reached", error=type(error).__name__)
+        raise Transient("Restate's admin API cannot be reached", reason="RESTATE_UNAVAILABLE")
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Write values as a list for SQL's IN; an empty one matches nothing."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "NULL"
+
+
+def input_of(raw: str) -> bytes:
+    """Return the request in an invocation's first journal entry, from its column `raw`: hexadecimal.
+
+    The entry is Restate's InputCommandMessage; its field 14 holds the value, whose field 1 is the request.
+    """
+    return _field(_field(bytes.fromhex(raw), 14), 1)
+
+
+def _field(message: bytes, number: int) -> bytes:
+    """Return a length-delimited field of a protobuf message that has only such; empty where it is not there."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        length, at = _varint(message, at)
+        if tag >> 3 == number:
+            return message[at : at + length]
+        at += length
+    return b""
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:  # noqa: PLR2004 - the sign that another byte follows
+            return value, at
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise FailedPrecondition(
+            "Restate's admin API does not know us: check restate.api_key", reason="RESTATE_REFUSES_US"
+        )
+    if answer.is_server_error:
+        raise Transient(f"Restate's admin API answered {answer.status_code}", reason="RESTATE_UNAVAILABLE")
+    if not answer.is_success:
+        raise FailedPrecondition(
+            f"Restate's admin API answered {answer.status_code}: is restate.admin_url that of a Restate server of "
+            "1.7 or newer?",
+            reason="RESTATE_REFUSES",
+        )
+    try:
+        return answer.json() if answer.content else None
+    except ValueError:  # no JSON, or no text at all
+        raise FailedPrecondition(
+            "what answers at restate.admin_url is no Restate server", reason="RESTATE_REFUSES"
+        ) from None
+
+
+def _invocation(row: Mapping[str, Any]) -> Invocation:
+    return Invocation(
+        id=row["id"],
+        service=row["target_service_name"],
+        key=row.get("target_service_key", ""),
+        handler=row["target_handler_name"],
+        status=row["status"],
+        created_at_ms=_milliseconds(row["created_at"]),
+        modified_at_ms=_milliseconds(row["modified_at"]),
+        retries=row.get("retry_count", 0),
+        failure=row.get("completion_failure") or row.get("last_failure") or "",
+        release=row.get("pinned_deployment_id", ""),
+    )
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000)
