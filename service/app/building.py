@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def open_github(settings: Settings) -> AsyncIterator[GitHub | NullGitHub]:
     """Open GitHub, as far as it is configured. Raises FailedPrecondition for a private key that is none."""
-    github = open_repositories(_github(settings)) if settings.github else NullGitHub()
+    github = open_repositories(github_settings(settings)) if settings.github else NullGitHub()
     if isinstance(github.reports, NullReports) and settings.services.github_status:
         log.info("no GitHub App is configured: nothing is reported on commits and pull requests")
     try:
@@ -33,7 +33,8 @@ async def open_github(settings: Settings) -> AsyncIterator[GitHub | NullGitHub]:
         await github.close()
 
 
-def _github(settings: Settings) -> GitHubSettings:
+def github_settings(settings: Settings) -> GitHubSettings:
+    """Return our App, and where its GitHub is; without `[github]`, none."""
     given = settings.github
     if given is None:
         return GitHubSettings()
@@ -57,15 +58,10 @@ async def open_builder(settings: Settings, recorder: BuildRecorder) -> AsyncIter
 
 def _builder(settings: Settings, recorder: BuildRecorder) -> Builder:
     site = Site(clone_url=github_url(settings), platform=settings.build_platform)
-    registry = RegistryAccess(
-        url=settings.registry.url,
-        username=settings.registry.username,
-        password=settings.registry.password.get_secret_value(),
-        insecure=settings.build.registry_insecure,
-    )
+    registry = registry_access(settings)
     if settings.build.address:
-        forks = _daemon(settings, settings.build.fork_address) if settings.build.fork_address else None
-        daemons = Daemons(_daemon(settings, settings.build.address), forks)
+        forks = own_daemon(settings, settings.build.fork_address) if settings.build.fork_address else None
+        daemons = Daemons(own_daemon(settings, settings.build.address), forks)
         return OwnBuilder(daemons, site, registry, recorder)
     if registry.password and settings.depot.api_url:
         depot = Depot(settings.depot.api_url, registry.password)
@@ -73,12 +69,23 @@ def _builder(settings: Settings, recorder: BuildRecorder) -> Builder:
     return NullBuilder()
 
 
+def registry_access(settings: Settings) -> RegistryAccess:
+    """Return where images go, and as whom."""
+    return RegistryAccess(
+        url=settings.registry.url,
+        username=settings.registry.username,
+        password=settings.registry.password.get_secret_value(),
+        insecure=settings.build.registry_insecure,
+    )
+
+
 def github_url(settings: Settings) -> str:
     """Return where repositories are, for git and for people."""
     return settings.github.clone_url if settings.github else "https://github.com"
 
 
-def _daemon(settings: Settings, address: str) -> OwnBuildKit:
+def own_daemon(settings: Settings, address: str) -> OwnBuildKit:
+    """Return a BuildKit of the operator's own. Raises ConfigError where a file of `build.tls_*` cannot be read."""
     parsed = Address.parse(address)
     build = settings.build
     if not build.tls_ca_file:

@@ -62,6 +62,10 @@ class Registry:
     async def close(self) -> None:
         await self._http.aclose()
 
+    async def log_in(self) -> None:
+        """See that the registry takes the credentials, without asking for an image. Raises as `find`."""
+        await self._get("/v2/", "", accept="*/*")
+
     async def find(self, image: str) -> Pushed | None:
         """Look an image up by `host/name:tag`; None where the registry has none of that name.
 
@@ -112,7 +116,7 @@ class Registry:
             raise FailedPrecondition(
                 "the registry wants its password sent without TLS: that is refused", reason="REGISTRY_AUTH_FAILED"
             )
-        wanted = {"service": given.get("service", ""), "scope": f"repository:{name}:pull"}
+        wanted = {"service": given.get("service", "")} | ({"scope": f"repository:{name}:pull"} if name else {})
         answer = await self._http.get(given["realm"], params=wanted, auth=basic)
         if answer.status_code in _DENIED:
             raise _refused()

@@ -15,7 +15,7 @@ _COMMANDS = (
     *("serve", "migrate"),
     *("deploy", "status", "logs", "cancel", "rollback", "promote"),
     *("scale-down", "operations", "history"),
-    *("reconcile",),
+    *("doctor", "reconcile", "releases"),
     *("token",),
     *("seed", "agent", "demo", "dev"),
 )

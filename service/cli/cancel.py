@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from service import log
 from service.app.cancellation import Cancellation, Ended
 from service.app.reconciling import open_admin
 from service.cli import interrupt, terminal
@@ -31,7 +32,9 @@ def cancel(
     Also one that is queued, scheduled, paused or that builds. Its traffic goes back where it was. Calling again does
     no harm. Ctrl-C only stops watching.
     """
-    ended, operations = interrupt.run(_cancel(settings_from(config), deployment, wait=wait, as_json=as_json))
+    settings = settings_from(config)
+    log.configure("critical", "text")  # what goes wrong is told in one line, at the end
+    ended, operations = interrupt.run(_cancel(settings, deployment, wait=wait, as_json=as_json))
     if as_json:
         found = {"deployment_id": deployment, "operations": operations}
         if ended is not None:

@@ -8,6 +8,7 @@ from hydra.v1 import reconcile_pb2
 from rich.table import Table
 from rich.text import Text
 
+from service import log
 from service.cli import interrupt, terminal
 from service.cli.attendance import attend
 from service.cli.options import AsJson, Config, DryRun, settings_from
@@ -30,7 +31,9 @@ def reconcile(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson
 
     Workers do so by themselves in every `reconcile.interval`. Ctrl-C only stops watching: the round is gone to its end.
     """
-    found = interrupt.run(_round(settings_from(config), dry_run=dry_run, as_json=as_json))
+    settings = settings_from(config)
+    log.configure("critical", "text")  # what goes wrong is told in one line, at the end
+    found = interrupt.run(_round(settings, dry_run=dry_run, as_json=as_json))
     if as_json:
         print(document(found))
         return

@@ -61,10 +61,8 @@ class Admin:
     """Asks Restate's admin API, and acts by it. Every request is bounded; `api_key` is empty for none."""
 
     def __init__(self, url: str, api_key: str = "") -> None:
-        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=False
-        )
+        self._authorization = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=_TIMEOUT_SECONDS, trust_env=False)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -149,8 +147,9 @@ class Admin:
         return True
 
     async def _request(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        headers = self._authorization | parts.pop("headers", {})
         try:
-            return await self._http.request(method, path, **parts)
+            return await self._http.request(method, path, headers=headers, **parts)
         except (httpx.HTTPError, ValueError) as error:  # ValueError: of a key that no header can hold
             log.warning("Restate's admin API cannot be reached", error=type(error).__name__)
         raise Transient("Restate's admin API cannot be reached", reason="RESTATE_UNAVAILABLE")

@@ -1,5 +1,6 @@
 """What GitHub answers, and how fields are read from it: a field that is not there is an outage, not a crash."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,11 @@ from service.github.refusals import unusable
 
 @dataclass(frozen=True)
 class Answer:
-    """A status below 500 and the parsed JSON beside it, which may hold a token; None where there was none."""
+    """A status below 500, the parsed JSON beside it, which may hold a token, None for none, and the headers."""
 
     status: int
     body: Any = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def text(body: Any, *path: str) -> str:

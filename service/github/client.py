@@ -83,7 +83,7 @@ class GitHubClient:
         if not response.is_success:
             _report(request, credential, response)
         self._limits.heed(credential.name, response.status_code, response.headers, payload)
-        return _read(response.status_code, payload)
+        return _read(response, payload)
 
     async def _exchange(self, request: Request, credential: Credential) -> tuple[httpx.Response, bytes]:
         """Send the request, again where it is told to go to another path, and read the last answer."""
@@ -116,17 +116,18 @@ async def _bounded(response: httpx.Response, most_bytes: int) -> bytes:
     return bytes(payload)
 
 
-def _read(status: int, payload: bytes) -> Answer:
+def _read(response: httpx.Response, payload: bytes) -> Answer:
+    status = response.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise unavailable("GitHub has an error of its own")
     is_refusal = status >= HTTPStatus.BAD_REQUEST
     if not is_refusal and status >= HTTPStatus.MULTIPLE_CHOICES:
         raise unusable()
     try:
-        return Answer(status, json.loads(payload) if payload else None)
+        return Answer(status, json.loads(payload) if payload else None, response.headers)
     except (ValueError, RecursionError):
         if is_refusal:
-            return Answer(status, None)
+            return Answer(status, None, response.headers)
         raise unusable() from None
 
 

@@ -33,7 +33,8 @@ class FakeBuildKit(control_pb2_grpc.ControlServicer):
     `address` and `tls` are what a client takes. `builds` are the builds so far. What befalls the next ones is told by
     `script`; the others do as `default`. Faults of the daemon itself are attributes: `not_ready` fails that many
     questions for readiness (`probes` counts all), `slow` delays their answers, `takes_sessions` and `tells_progress`
-    can be turned off, and `front` can drop or freeze all connections. `offers` counts the sessions that came.
+    can be turned off, `platforms` are those it builds for, and `front` can drop or freeze all connections. `offers`
+    counts the sessions that came.
     """
 
     def __init__(self, listen: Listen = "unix", default: Script | None = None, port: int = 0) -> None:
@@ -42,6 +43,7 @@ class FakeBuildKit(control_pb2_grpc.ControlServicer):
         self.default = default or succeeds()
         self.probes = 0
         self.not_ready = 0
+        self.platforms = [("linux", "amd64")]
         self.slow = timedelta(0)
         self.takes_sessions = True
         self.tells_progress = True
@@ -104,7 +106,8 @@ class FakeBuildKit(control_pb2_grpc.ControlServicer):
         await asyncio.sleep(self.slow.total_seconds())
         if probe <= self.not_ready:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"not ready at probe {probe}")
-        return control_pb2.ListWorkersResponse(record=[control_pb2.WorkerRecord(ID="w1")])
+        platforms = [control_pb2.Platform(OS=os, Architecture=arch) for os, arch in self.platforms]
+        return control_pb2.ListWorkersResponse(record=[control_pb2.WorkerRecord(ID="w1", platforms=platforms)])
 
     async def Session(  # noqa: N802 - the proto's name
         self, requests: AsyncIterator[control_pb2.BytesMessage], context: Any

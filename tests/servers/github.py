@@ -9,6 +9,7 @@ async with FakeGitHub() as github:
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Self
 
 from aiohttp import web
@@ -121,6 +122,7 @@ class FakeGitHub(Directory):
             except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
                 response = not_found().answer()
             response.headers.update(self.limits.headers(who))
+            response.headers["Date"] = formatdate(self.now_ms() / 1000, usegmt=True)
             return response
 
         return await self.faults.answer(request, path, truly)

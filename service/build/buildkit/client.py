@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import structlog
-from moby.buildkit.v1.control_pb2 import ListWorkersRequest, StatusRequest
+from moby.buildkit.v1.control_pb2 import ListWorkersRequest, Platform, StatusRequest
 from moby.buildkit.v1.control_pb2_grpc import ControlStub
 
 from service.build.buildkit.address import Address, Tls
@@ -76,6 +76,18 @@ class BuildKit:
                     await asyncio.sleep(self._timeouts.pause.total_seconds())
         raise Unreachable(heard)
 
+    async def platforms(self) -> list[str]:
+        """List what its workers build for, such as `linux/amd64`. Raises Unreachable with what was heard of it."""
+        try:
+            answer = await self._stub.ListWorkers(
+                ListWorkersRequest(), timeout=self._timeouts.answer.total_seconds(), wait_for_ready=False
+            )
+        except grpc.aio.AioRpcError as error:
+            heard = f"{error.code().name}: {error.details()}"
+        else:
+            return sorted({_written(platform) for worker in answer.record for platform in worker.platforms})
+        raise Unreachable(heard)
+
     async def build(self, build: Build, observer: Observer) -> Solved:
         """Build, for as long as it takes: the deadline is the caller's, and cancelling stops the remote build.
 
@@ -126,6 +138,11 @@ class BuildKit:
                     deliver(update, observer, redact)
         except grpc.aio.AioRpcError as error:
             log.warning("lost sight of a build's progress", ref=ref, code=error.code().name)
+
+
+def _written(platform: Platform) -> str:
+    """Write a platform as settings do; a variant is written where it is needed to tell two apart."""
+    return "/".join(part for part in (platform.OS, platform.Architecture, platform.Variant) if part)
 
 
 async def _end_of(solve: asyncio.Task[Solved], follow: asyncio.Task[None], tunnel: Tunnel) -> None:

@@ -77,6 +77,13 @@ class Depot:
         except DepotFault as fault:
             raise ours(fault) from None
 
+    async def log_in(self) -> None:
+        """See that Depot takes the token: ask for projects, once. Raises as `build` does."""
+        try:
+            await self._api.projects("")
+        except DepotFault as fault:
+            raise ours(fault) from None
+
     @asynccontextmanager
     async def build(
         self, project_id: str, platform: str, describe: Callable[[Exception], str] = name_of

@@ -38,6 +38,6 @@ class AdminGate:
             return web.Response(status=401, text="who are you?")
         self.passed += 1
         url, body = self._behind + request.raw_path, await request.read()
-        headers = {"content-type": request.content_type}
+        headers = {"content-type": request.content_type, "accept": request.headers.get("Accept", "*/*")}
         async with self._http.request(request.method, url, data=body, headers=headers) as answer:
             return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)

@@ -155,7 +155,19 @@ class ListWorkersResponse(_message.Message):
     def __init__(self, record: _Optional[_Iterable[_Union[WorkerRecord, _Mapping]]] = ...) -> None: ...
 
 class WorkerRecord(_message.Message):
-    __slots__ = ("ID",)
+    __slots__ = ("ID", "platforms")
     ID_FIELD_NUMBER: _ClassVar[int]
+    PLATFORMS_FIELD_NUMBER: _ClassVar[int]
     ID: str
-    def __init__(self, ID: _Optional[str] = ...) -> None: ...
+    platforms: _containers.RepeatedCompositeFieldContainer[Platform]
+    def __init__(self, ID: _Optional[str] = ..., platforms: _Optional[_Iterable[_Union[Platform, _Mapping]]] = ...) -> None: ...
+
+class Platform(_message.Message):
+    __slots__ = ("Architecture", "OS", "Variant")
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    OS_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    Architecture: str
+    OS: str
+    Variant: str
+    def __init__(self, Architecture: _Optional[str] = ..., OS: _Optional[str] = ..., Variant: _Optional[str] = ...) -> None: ...
