@@ -1,4 +1,4 @@
-.PHONY: help setup buildkit demo dev test model check lint fmt types gen lock bench clean
+.PHONY: help setup buildkit demo dev test model chaos replay check lint fmt types gen lock bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -20,6 +20,12 @@ test: ## all tests
 
 model: setup ## 300 random sequences against the model, for an hour or so
 	@HYDRA_TEST_FULL=1 .venv/bin/pytest tests/integration/model
+
+chaos: setup ## every crash, outage and load in full, for hours; the matrix of crashes goes to build/crashes.md
+	@mkdir -p build && scripts/setup --test && HYDRA_TEST_FULL=1 HYDRA_TEST_CRASH_MATRIX=build/crashes.md .venv/bin/pytest -s tests/chaos
+
+replay: setup ## integration tests with a replay at every await; all of them with HYDRA_TEST_FULL=1
+	@scripts/replay
 
 check: setup lint types ## everything CI checks before the tests
 	@.venv/bin/lint-imports && scripts/gen --check && scripts/buf

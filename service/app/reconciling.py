@@ -43,20 +43,35 @@ async def reconciling(settings: Settings) -> AsyncIterator[None]:
 
 async def _ask_for_rounds(ingress: Ingress, settings: ReconcileSettings) -> None:
     """Ask in every interval of the clock, which is the same for all workers; one that is late joins the others."""
-    every = {False: settings.interval, True: settings.thorough_interval}
-    asked: dict[bool, str] = {}
+    every = [_Rounds(ingress, settings.interval, thorough=False)]
+    if settings.thorough_interval:
+        every.append(_Rounds(ingress, settings.thorough_interval, thorough=True))
     while True:
-        for thorough, interval in every.items():
-            name = f"{interval}/{now_ms() // _ms(interval)}" if interval else ""
-            if not name or asked.get(thorough) == name:
-                continue
+        for rounds in every:
             try:
-                await ask_for_round(ingress, name, thorough=thorough)
+                await rounds.ask()
             except HydraError as error:
                 log.warning("no round of the reconciler could be asked for", reason=error.reason)
-            else:
-                asked[thorough] = name
         await asyncio.sleep((_ms(settings.interval) - now_ms() % _ms(settings.interval)) / 1000)
+
+
+class _Rounds:
+    """The rounds of one kind, one in each interval."""
+
+    def __init__(self, ingress: Ingress, interval: timedelta, *, thorough: bool) -> None:
+        self._ingress = ingress
+        self._interval = interval
+        self._thorough = thorough
+        self._asked = ""
+        self._last = ""
+
+    async def ask(self) -> None:
+        """Ask for this interval's round, once, and not while the last is still gone: they would queue up."""
+        name = f"{self._interval}/{now_ms() // _ms(self._interval)}"
+        if name == self._asked or (self._last and not await self._ingress.has_ended(self._last)):
+            return
+        self._last = await ask_for_round(self._ingress, name, thorough=self._thorough)
+        self._asked = name
 
 
 def _ms(interval: timedelta) -> int:

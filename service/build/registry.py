@@ -4,6 +4,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md, with the 
 basic, and a token from the address that the challenge names (https://distribution.github.io/distribution/spec/auth/token/).
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -53,9 +54,10 @@ class Registry:
 
     def __init__(self, access: RegistryAccess, answer_within: timedelta = timedelta(seconds=10)) -> None:
         self.access = access
+        self._answer_within_s = answer_within.total_seconds()
         self._http = httpx.AsyncClient(
             base_url=f"{'http' if access.insecure else 'https'}://{access.host}",
-            timeout=answer_within.total_seconds(),
+            timeout=None,  # noqa: S113 - of each read; there is one for a whole answer, as a trickle would never end
             follow_redirects=True,  # blobs are often elsewhere; httpx drops the credentials on the way to another host
         )
 
@@ -82,10 +84,11 @@ class Registry:
     async def _get(self, path: str, name: str, accept: str) -> bytes | None:
         headers = {"accept": accept}
         try:
-            status, challenge, body = await self._ask(path, headers)
-            if status == httpx.codes.UNAUTHORIZED:
-                status, _, body = await self._ask(path, headers | await self._authorization(challenge, name))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with asyncio.timeout(self._answer_within_s):
+                status, challenge, body = await self._ask(path, headers)
+                if status == httpx.codes.UNAUTHORIZED:
+                    status, _, body = await self._ask(path, headers | await self._authorization(challenge, name))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise _unavailable(type(error).__name__) from None
         if status in _NOT_FOUND:
             return None

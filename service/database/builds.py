@@ -31,6 +31,7 @@ class Execution:
     build_id: str | None = None
     image: str | None = None
     digest: str | None = None
+    commit_sha: str | None = None
 
 
 async def begin(conn: AsyncConnection, operation_id: str, deployment_id: str, now_ms: int, lease_ms: int) -> Execution:
@@ -47,7 +48,8 @@ async def begin(conn: AsyncConnection, operation_id: str, deployment_id: str, no
     if row is None:
         await conn.execute(insert(builds).values(**_first(operation_id, deployment_id, now_ms, now_ms + lease_ms)))
         return Execution(operation_id, number=1)
-    execution = Execution(operation_id, row["executions"] + 1, row["build_id"], row["image"], row["digest"])
+    made = {name: row[name] for name in ("build_id", "image", "digest", "commit_sha")}
+    execution = Execution(operation_id, row["executions"] + 1, **made)
     if row["digest"] is None:
         await _change(conn, operation_id, executions=execution.number, lease_until=now_ms + lease_ms)
     return execution

@@ -154,6 +154,7 @@ class RestateServer:
         """Build the whole environment of the server: nothing of ours leaks into it."""
         environ = {
             "PATH": os.defpath,
+            "TMPDIR": str(self.base_dir),  # where its invoker leaves a folder at each start
             "RESTATE_BASE_DIR": str(self.base_dir / "restate-data"),
             "RESTATE_NODE_NAME": "n1",
             "RESTATE_BIND_IP": "127.0.0.1",

@@ -1,5 +1,6 @@
 """The client of Restate's admin API: what runs, on which release, and ending it (05 · 4)."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +63,7 @@ class Admin:
 
     def __init__(self, url: str, api_key: str = "") -> None:
         self._authorization = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=None, trust_env=False)  # noqa: S113 - a request has one for all of it
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -149,8 +150,9 @@ class Admin:
     async def _request(self, method: str, path: str, **parts: Any) -> httpx.Response:
         headers = self._authorization | parts.pop("headers", {})
         try:
-            return await self._http.request(method, path, headers=headers, **parts)
-        except (httpx.HTTPError, ValueError) as error:  # ValueError: of a key that no header can hold
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                return await self._http.request(method, path, headers=headers, **parts)
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # ValueError: of a key that no header can hold
             log.warning("Restate's admin API cannot be reached", error=type(error).__name__)
         raise Transient("Restate's admin API cannot be reached", reason="RESTATE_UNAVAILABLE")
 

@@ -13,6 +13,7 @@ from typing import Any
 import restate
 import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP2Settings
 from granian.server.embed import Server
 from restate.vm import VMException  # type: ignore[attr-defined] # where else it is has a private name
 
@@ -23,6 +24,9 @@ from service.errors import FailedPrecondition
 log = structlog.get_logger(__name__)
 
 _LONGEST_LOGGED = 100
+# Restate may go without a word, as when its machine dies. Without pings its connections, and the attempts on them,
+# would be held for ever.
+_PINGS = HTTP2Settings(keep_alive_interval=30_000, keep_alive_timeout=20)  # milliseconds and seconds, as granian has it
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -57,6 +61,7 @@ class Endpoint:
             port=address.port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.auto,  # Restate speaks HTTP/2, probes speak HTTP/1.1
+            http2_settings=_PINGS,
             websockets=False,
             log_enabled=False,
         )

@@ -35,9 +35,13 @@ class Registration:
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         url = f"{self.admin_url.rstrip('/')}/deployments"
         try:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+            # One deadline for all of it: httpx has one for each read, and a trickle would never end.
+            async with (
+                asyncio.timeout(_TIMEOUT_SECONDS),
+                httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - see above
+            ):
                 answer = await client.post(url, json={"uri": self.uri, "force": False}, headers=headers)
-        except (httpx.HTTPError, ValueError) as error:  # ValueError: of a key that no header can hold
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # ValueError: of a key that no header can hold
             log.warning("Restate's admin API cannot be reached", admin_url=self.admin_url, error=type(error).__name__)
             return False
         if answer.is_success:

@@ -93,11 +93,14 @@ async def releases(admin: Admin) -> list[Release]:
 async def answers_at(deployment: Deployment) -> bool:
     """Tell whether a worker of that very release answers where it was registered, as seen from here."""
     try:
-        async with httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False) as client:
+        async with (
+            asyncio.timeout(_PROBE_SECONDS),
+            httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - see above
+        ):
             answer = await client.get(f"{deployment.uri.rstrip('/')}/health")
     except (httpx.RemoteProtocolError, httpx.ReadError):
         return not deployment.release  # somebody who does not speak HTTP/1.1 is there, and that is not us
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         return False
     # Another release at the same address says 503.
     return answer.status_code == HTTPStatus.OK or not deployment.release

@@ -21,6 +21,10 @@ _CHECK_SECONDS = 3.0
 _RECONNECTS = 60
 _RECONNECT_PAUSE_SECONDS = 1.0
 _ANONYMOUS = ClientCredentials()
+# Once an operation was accepted: what comes between us and its end, and is not its end.
+_BETWEEN = frozenset(
+    {"GRPC_UNREACHABLE", "CONNECTION_CLOSED", "SERVER_DRAINING", "RESTATE_UNAVAILABLE", "WORKER_NOT_REGISTERED"}
+)
 
 Accept = Callable[[str], None]
 
@@ -115,18 +119,23 @@ class DeployClient:
     async def _attended(self, method: Any, request: Message, metadata: Mapping[str, str], accepted: Accept) -> str:
         """Call until there is an answer; `metadata` makes all calls one."""
         known: list[str] = []
+        waited = False
 
         def accept(invocation_id: str) -> None:
+            nonlocal waited
+            waited = True
             if not known:
                 known.append(invocation_id)
                 accepted(invocation_id)
 
         for _ in range(_RECONNECTS):
+            waited = False
             try:
                 await self._call(method, request, metadata, accept)
             except grpc.aio.AioRpcError as error:
                 failure = self._failure(error)
-                if not known or failure.code is not grpc.StatusCode.UNAVAILABLE:
+                is_end = waited and failure.reason not in _BETWEEN
+                if is_end or not known or failure.code is not grpc.StatusCode.UNAVAILABLE:
                     raise failure from None
             else:
                 return known[0] if known else ""

@@ -10,8 +10,14 @@ import grpc.aio
 from service.errors import FailedPrecondition
 from service.rpc.address import is_loopback
 
-# A proxy from the environment is for the way out, not for a server on the own network.
-_OPTIONS = (("grpc.enable_http_proxy", 0),)
+_OPTIONS = (
+    # A proxy from the environment is for the way out, not for a server on the own network.
+    ("grpc.enable_http_proxy", 0),
+    # A call may wait for as long as a build, and would wait for ever for a server that has gone without a word.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),  # of the two names of it gRPC 1.85 heeds this one
+    ("grpc.http2.max_pings_without_data", 0),
+)
 
 
 @dataclass(frozen=True)

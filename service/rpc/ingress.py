@@ -7,7 +7,9 @@ connections (05 · 3).
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +24,9 @@ from service.errors import HydraError, Internal, Transient
 log = structlog.get_logger(__name__)
 
 _SEND_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
-_WAIT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=3)
+# A call that waits is silent for as long as its invocation lasts, and so is a connection whose other end is gone
+# without a word. So it is hung up after a while, and made again.
+SILENCE = timedelta(seconds=30)
 _NOT_READY = 470  # Restate's own (05 · 1)
 _RECONNECTS = 20
 _RECONNECT_PAUSE_SECONDS = 0.5
@@ -48,8 +52,9 @@ class Accepted:
 class Ingress:
     """Sends requests to handlers through Restate and waits for their answers."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, silence: timedelta = SILENCE) -> None:
         self._url = url.rstrip("/")
+        self._attach_timeout = aiohttp.ClientTimeout(total=silence.total_seconds(), connect=3)
         # Every waiting call is a connection of its own; Restate, not this pool, is to be the limit.
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False)
 
@@ -85,20 +90,32 @@ class Ingress:
     async def wait(self, invocation_id: str) -> bytes:
         """Wait for an invocation's answer, without a limit of our own.
 
-        A lost connection is made again: the invocation does not notice. Raises what the handler raised.
+        A lost connection is made again: the invocation does not notice. Raises what the handler raised, and Transient
+        where Restate does not come back.
         """
-        for attempt in range(_RECONNECTS + 1):
+        attempt = 0
+        while attempt <= _RECONNECTS:
             try:
-                return await self._get(f"/restate/invocation/{invocation_id}/attach")
+                return await self._answer(invocation_id, doubtful=attempt > 0)
+            except NotReady:
+                attempt = 0
             except (aiohttp.ClientError, TimeoutError):
+                attempt += 1
                 log.info("waiting for an invocation again", invocation=invocation_id, attempt=attempt)
                 await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
         raise _unavailable()
 
+    async def _answer(self, invocation_id: str, *, doubtful: bool) -> bytes:
+        """Wait for the answer for a while, unless Restate is in doubt, and look for it then. Raises NotReady."""
+        if not doubtful:
+            with suppress(TimeoutError):
+                return await self._get(f"/restate/invocation/{invocation_id}/attach", self._attach_timeout)
+        return await self._get(f"/restate/invocation/{invocation_id}/output", _SEND_TIMEOUT)
+
     async def was_killed(self, invocation_id: str) -> bool:
         """Tell whether an earlier invocation has ended by being killed, so that waiting for it is in vain."""
         try:
-            await self._get(f"/restate/invocation/{invocation_id}/output")
+            await self._get(f"/restate/invocation/{invocation_id}/output", _SEND_TIMEOUT)
         except (aiohttp.ClientError, TimeoutError):
             raise _unavailable() from None
         except Killed:
@@ -107,8 +124,20 @@ class Ingress:
             return False
         return False
 
-    async def _get(self, path: str) -> bytes:
-        async with self._session.get(self._url + path, timeout=_WAIT_TIMEOUT) as answer:
+    async def has_ended(self, invocation_id: str) -> bool:
+        """Tell whether an invocation has ended, however; also one that is not known any more."""
+        try:
+            await self._get(f"/restate/invocation/{invocation_id}/output", _SEND_TIMEOUT)
+        except (aiohttp.ClientError, TimeoutError):
+            raise _unavailable() from None
+        except NotReady:
+            return False
+        except HydraError:
+            return True
+        return True
+
+    async def _get(self, path: str, within: aiohttp.ClientTimeout) -> bytes:
+        async with self._session.get(self._url + path, timeout=within) as answer:
             payload = await answer.read()
         if answer.status != HTTPStatus.OK:
             raise _refusal(answer.status, payload)
@@ -120,6 +149,10 @@ class Killed(HydraError):
 
     status = "ABORTED"
     http_code = 409
+
+
+class NotReady(Transient):
+    """The invocation has not ended yet."""
 
 
 def _unavailable() -> Transient:
@@ -138,7 +171,7 @@ def _refusal(status: int, payload: bytes) -> HydraError:
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE) and answer.get("source") != "invocation":
         return Transient("no worker has registered this service yet: try again", reason="WORKER_NOT_REGISTERED")
     if status == _NOT_READY:
-        return Transient("the operation has not ended yet", reason="NOT_READY")
+        return NotReady("the operation has not ended yet", reason="NOT_READY")
     log.error("unexpected answer from Restate", status=status, message=message[:200])
     return Internal("the operation ended in a way that it should not; see the service's log", reason="INTERNAL")
 

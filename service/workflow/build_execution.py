@@ -43,7 +43,7 @@ async def execute(runtime: Runtime, assignment: Assignment) -> Built:
         lambda conn: builds.begin(conn, order.operation_id, order.deployment_id, now_ms(), lease_ms)
     )
     if execution.digest:
-        return Built(execution.image or "", execution.digest, execution.build_id or "")
+        return Built(execution.image or "", execution.digest, execution.build_id or "", execution.commit_sha or "")
     return await _Execution(runtime, assignment, execution).run()
 
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from service.database import tables
 from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import migrate
-from service.dev.restate import RestateOptions
-from service.dev.stack import LocalStack, StackOptions
+from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour, Fate
 from service.workflow.health_gate import GateTiming, HealthGate
-from tests.installation import Installation
+from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
 from tests.waiting import until
 
@@ -38,16 +37,17 @@ QUICKLY = timedelta(milliseconds=20)
 @pytest.fixture(scope="module")
 async def patient(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Run an installation that waits for minutes, and long for a region to settle."""
-    options = StackOptions(
-        dsn=await server.create_database() if server else "",
+    folder = tmp_path_factory.mktemp("patient")
+    options = stack_options(folder, await server.create_database() if server else "")
+    without_haste = replace(
+        options,
         deploy={
             "health_timeout": '"5m"',
             "health_poll": '"20ms"',
             "health_flap_steady": f'"{FLAP_STEADY_MS}ms"',
         },
-        restate=RestateOptions(fsync=False),
     )
-    async with Installation(LocalStack(tmp_path_factory.mktemp("patient"), options)) as running:
+    async with Installation(LocalStack(folder, without_haste)) as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc.aio
 import pytest
@@ -9,11 +10,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from service.database import tables
-from service.dev.restate import RestateOptions
-from service.dev.stack import LocalStack, StackOptions
+from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour
 from service.dev.world import World
-from tests.installation import Installation
+from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
 from tests.waiting import until
 
@@ -201,12 +201,10 @@ async def test_what_another_environment_runs_counts(installation: Installation) 
 @pytest.fixture(scope="module")
 async def strict(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Run an installation that allows no surge."""
-    options = StackOptions(
-        dsn=await server.create_database() if server else "",
-        deploy={"quota_surge": "false", "health_poll": '"20ms"'},
-        restate=RestateOptions(fsync=False),
-    )
-    async with Installation(LocalStack(tmp_path_factory.mktemp("strict"), options)) as running_one:
+    folder = tmp_path_factory.mktemp("strict")
+    options = stack_options(folder, await server.create_database() if server else "")
+    without_haste = replace(options, deploy={"quota_surge": "false", "health_poll": '"20ms"'})
+    async with Installation(LocalStack(folder, without_haste)) as running_one:
         yield running_one
 
 

@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,11 +14,10 @@ from sqlalchemy import Table, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import tables
-from service.dev.restate import RestateOptions
-from service.dev.stack import LocalStack, StackOptions
+from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour
 from tests.inside_caller import InsideCaller
-from tests.installation import Installation
+from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
 from tests.waiting import until
 
@@ -83,12 +82,10 @@ async def reading(installation: Installation, region_ids: Sequence[str]) -> Asyn
 @pytest.fixture(scope="module")
 async def busy(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Run an installation where a deploy may wait for long, so that a slow machine fails none."""
-    options = StackOptions(
-        dsn=await server.create_database() if server else "",
-        deploy={"health_timeout": '"8m"' if FULL else '"90s"', "standby_delay": '"1s"'},
-        restate=RestateOptions(fsync=False),
-    )
-    async with Installation(LocalStack(tmp_path_factory.mktemp("busy"), options)) as running:
+    folder = tmp_path_factory.mktemp("busy")
+    options = stack_options(folder, await server.create_database() if server else "")
+    without_haste = replace(options, deploy={"health_timeout": '"8m"' if FULL else '"90s"', "standby_delay": '"1s"'})
+    async with Installation(LocalStack(folder, without_haste)) as running:
         yield running
 
 

@@ -16,8 +16,8 @@ from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-# A wait is cut into slices, each a journaled step: short enough that Restate does not take the attempt for dead
-# (5 minutes), longer than any time that a region can be set to hold still for (1 minute).
+# A wait is cut into slices, each a journaled step: short enough that a crash repeats little of it, longer than any time
+# that a region can be set to hold still for (1 minute).
 _SLICE = timedelta(minutes=2)
 
 # However late a worker comes to it, it looks: the verdict is of what is there, not of what nobody saw.

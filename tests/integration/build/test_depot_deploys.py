@@ -11,6 +11,7 @@ import pytest
 from service.database import tables
 from service.dev.world import World
 from tests.build_site import BuildSite, runs
+from tests.installation import hears_in_a_step
 from tests.servers.depot import FakeBuild, FakeDepot, FakeMachine, FakeProject
 from tests.servers.depot_faults import Gate
 from tests.waiting import until
@@ -137,6 +138,7 @@ async def test_what_depot_lends_is_written_down_nowhere(site: BuildSite, depot: 
             assert secret not in text, f"{name} is in {where}"
 
 
+@hears_in_a_step
 async def test_a_cancelled_build_is_reported_as_that_and_runs_no_longer(site: BuildSite, depot: FakeDepot) -> None:
     seconds = str(10**9 + secrets.randbelow(10**9))
     project = await site.project(f"RUN sleep {seconds}\n")

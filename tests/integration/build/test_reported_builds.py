@@ -9,6 +9,7 @@ from service.database import tables
 from service.dev.busybox import busybox_files
 from service.dev.world import PREVIEW, Connection, World, connect_repository
 from tests.build_site import BuildSite, Project, runs
+from tests.installation import hears_in_a_step
 from tests.reporting_site import Shown, our_comment, shows, table, told
 from tests.servers.github_records import Deployment
 from tests.servers.github_repository import Head
@@ -88,6 +89,7 @@ async def test_a_broken_dockerfile_is_shown_on_the_commit_and_in_the_pull_reques
     assert failed.inspect_url == deployment.statuses[-1].log_url
 
 
+@hears_in_a_step
 async def test_a_build_is_shown_while_it_runs_and_that_it_was_cancelled(site: BuildSite) -> None:
     project = await site.project()
     world = await connected(site, project)

@@ -11,7 +11,7 @@ from service.database import tables
 from service.dev.workload import AgentBehaviour
 from service.dev.world import World
 from tests.inside_caller import InsideCaller
-from tests.installation import Installation, deploy_request
+from tests.installation import HEARS_IN_A_STEP, Installation, deploy_request
 from tests.integration.model.expected import PREVIEW, PRODUCTION, Expected, Seen
 from tests.waiting import until
 
@@ -59,6 +59,8 @@ class Driver:
 
     async def cancel(self, number: int) -> bool:
         await self.installation.cancel(await self.installation.operation(self._ids[number]))
+        if not HEARS_IN_A_STEP:
+            self._behave(self._ids[number], AgentBehaviour())
         return await self._running.pop(number)
 
     async def rollback(self, source: int, target: int) -> bool:

@@ -27,7 +27,7 @@ SETTINGS = settings(
 )
 
 
-@pytest.mark.timeout(7200 if FULL else 300)
+@pytest.mark.timeout(7200 if FULL else 900)
 async def test_any_sequence_leaves_the_app_as_the_model_says(patient: Installation, inside: InsideCaller) -> None:
     class Machine(AppMachine):
         bridge = Bridge(patient, inside)

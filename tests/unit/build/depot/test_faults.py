@@ -160,7 +160,7 @@ async def test_the_token_of_a_build_is_not_taken_any_more(depot: Depot, fake: Fa
         ("\u00b2", None),
         ("Mon, 01 Jan 2001 00:00:00 GMT", None),
         ("Mon, 01 Jan 2001 00:00:00 -0000", None),
-        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), "86400"),
+        pytest.param(format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), "86400", id="in nine days"),
     ],
 )
 async def test_when_to_come_again(depot: Depot, fake: FakeDepot, header: str, seconds: str | None) -> None:
