@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = {_SHARED[name] for name in getattr(item, "fixturenames", ()) if name in _SHARED}
         callspec = getattr(item, "callspec", None)
-        if group and callspec is not None:
+        if group and callspec is not None and "server" in callspec.params:
             item.add_marker(pytest.mark.xdist_group(f"{min(group)}-{callspec.params.get('server')}"))
 
 

@@ -1,4 +1,4 @@
-"""The worker killed, and the database away, in the middle of a deploy: 06 · L3 and L5.
+"""SQLite's file locked by somebody else in the middle of a deploy: 06 · L3. MariaDB's outages are in `tests/chaos`.
 
 Three steps in the short mode; every step with HYDRA_TEST_FULL=1.
 """
@@ -13,7 +13,8 @@ import pytest
 from service.database import tables
 from service.dev.world import World
 from tests.installation import Installation, deploy_request
-from tests.servers.mariadb import MariaDB
+
+pytestmark = pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="session")
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 EVERY_STEP = [
@@ -56,13 +57,6 @@ def dashed(deployment_id: str) -> str:
     return deployment_id.replace("_", "-")
 
 
-async def versions_taken(installation: Installation, world: World) -> dict[str, int]:
-    """Read how far each region's counter has come."""
-    rows = await installation.rows(tables.hydra_region_versions)
-    regions = {region.id for region in world.regions.values()}
-    return {row["region_id"]: row["version"] for row in rows if row["region_id"] in regions}
-
-
 @pytest.fixture(scope="session")
 async def undisturbed(installation: Installation) -> dict[str, Any]:
     world = await installation.world()
@@ -75,37 +69,8 @@ def expected(undisturbed: dict[str, Any], world: World) -> dict[str, Any]:
     return {**{name: value for name, value in undisturbed.items() if name != "workspace"}, "routes": sorted(routes)}
 
 
-@pytest.mark.parametrize("point", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_killed_worker_leaves_the_same_rows_as_an_undisturbed_run(
-    installation: Installation, undisturbed: dict[str, Any], step: str, point: str
-) -> None:
-    """06 · L5: `after` is between the commit of a step and its journal entry."""
-    world = await installation.world()
-    deployment_id = await installation.deployment(world)
-    before = await versions_taken(installation, world)
-    installation.kill_at(f"{step}.{point}")
-    call = asyncio.ensure_future(
-        installation.stub.Deploy(deploy_request(deployment_id), timeout=60, wait_for_ready=True)
-    )
-    while installation.stack.worker.exit_code is None:
-        await asyncio.sleep(0.02)
-    await asyncio.wait({call})  # the server is gone, and the caller's connection with it
-    assert call.exception() is not None
-    await installation.stack.start_worker()
-
-    await installation.deploy(deployment_id, timeout=60)
-
-    assert await shape(installation, world, deployment_id) == expected(undisturbed, world)
-    taken = await versions_taken(installation, world)
-    written = 4  # a topology, a sentinel and two policies in every region, and no number skipped
-    assert {region: taken[region] - before[region] for region in taken} == dict.fromkeys(taken, written)
-
-
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_deploy_outlives_an_outage_of_the_database(
-    installation: Installation, server: MariaDB | None, undisturbed: dict[str, Any], step: str
-) -> None:
+async def test_a_deploy_outlives_it(installation: Installation, undisturbed: dict[str, Any], step: str) -> None:
     """06 · L3: the deploy is late by the outage and a few seconds, and no row is there twice."""
     world = await installation.world()
     deployment_id = await installation.deployment(world)
@@ -113,36 +78,15 @@ async def test_a_deploy_outlives_an_outage_of_the_database(
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(deployment_id), timeout=90))
         while not reached.exists():
             await asyncio.sleep(0.01)
-        away = Outage(installation, server)
-        await away.begin()
-    await asyncio.sleep(OUTAGE_SECONDS)
-    assert not call.done()
-    await away.end()
+        locker = sqlite3.connect(installation.stack.dsn.removeprefix("sqlite:///"), timeout=60, isolation_level=None)
+        locker.execute("BEGIN EXCLUSIVE")
+    try:
+        await asyncio.sleep(OUTAGE_SECONDS)
+        assert not call.done()
+    finally:
+        locker.execute("ROLLBACK")
+        locker.close()
 
     await call
 
     assert await shape(installation, world, deployment_id) == expected(undisturbed, world)
-
-
-class Outage:
-    """The database away: MariaDB stopped, SQLite's file locked by somebody else."""
-
-    def __init__(self, installation: Installation, server: MariaDB | None) -> None:
-        self._installation = installation
-        self._server = server
-        self._locker: sqlite3.Connection | None = None
-
-    async def begin(self) -> None:
-        if self._server is not None:
-            await self._server.stop()
-            return
-        path = self._installation.stack.dsn.removeprefix("sqlite:///")
-        self._locker = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._locker.execute("BEGIN EXCLUSIVE")
-
-    async def end(self) -> None:
-        if self._server is not None:
-            await self._server.start()
-        if self._locker is not None:
-            self._locker.execute("ROLLBACK")
-            self._locker.close()
