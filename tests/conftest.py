@@ -18,7 +18,7 @@ _SHARED = {
     "site": "builds",
     "depot_site": "builds",
     "reporting": "reports",
-    **dict.fromkeys(("reconciled", "diligent", "patient"), "reconciling"),
+    **dict.fromkeys(("reconciled", "diligent", "unhurried"), "reconciling"),
 }
 
 # How long an example takes says how busy the machine is.

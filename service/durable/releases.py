@@ -95,7 +95,7 @@ async def answers_at(deployment: Deployment) -> bool:
     try:
         async with (
             asyncio.timeout(_PROBE_SECONDS),
-            httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - see above
+            httpx.AsyncClient(timeout=None, trust_env=False) as client,  # noqa: S113 - it has one for each read
         ):
             answer = await client.get(f"{deployment.uri.rstrip('/')}/health")
     except (httpx.RemoteProtocolError, httpx.ReadError):

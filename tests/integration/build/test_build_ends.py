@@ -8,6 +8,7 @@ import pytest
 
 from service.database import tables
 from tests.build_site import BuildSite, Project, runs
+from tests.command import hydra
 from tests.installation import hears_in_a_step
 from tests.integration.reconciling.rounds import found_of
 from tests.waiting import until
@@ -85,15 +86,16 @@ async def test_a_branch_that_is_not_there_is_the_owners_to_know(site: BuildSite)
 
 @hears_in_a_step
 async def test_a_cancelled_build_is_stopped_first_and_then_the_deploy_ends(site: BuildSite) -> None:
-    """06 · L7."""
+    """06 · L7, as an operator does it."""
     project, marker = await slow(site)
     world = await site.installation.world()
     deployment_id = await site.deployment(world)
     waiting = asyncio.ensure_future(site.refused(deployment_id, project.source()))
     await started(marker)
 
-    await site.installation.cancel(await site.installation.operation(deployment_id))
+    told = await hydra("cancel", deployment_id, "--config", site.installation.stack.config_file)
 
+    assert (told.code, told.err) == (0, "")
     await gone(marker)
     assert (await waiting).code is grpc.StatusCode.CANCELLED
     assert await site.installation.status(deployment_id) == "failed"

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope
 
 
 @pytest.fixture(scope="module")
-async def patient(server: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+async def unhurried(server: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Run an installation where a deploy waits for longer than a command takes to start."""
-    folder = tmp_path_factory.mktemp("patient")
+    folder = tmp_path_factory.mktemp("unhurried")
     dsn = await server.create_database()
     async with Installation(LocalStack(folder, stack_options(folder, dsn, {"health_timeout": '"90s"'}))) as running:
         yield running
@@ -56,142 +56,142 @@ async def assert_undone(installation: Installation, deployment_id: str) -> None:
 
 @pytest.mark.skipif(not HEARS_IN_A_STEP, reason="an attempt that suspends hears of nothing before its step has ended")
 @pytest.mark.parametrize("point", POINTS)
-async def test_in_the_middle_of_a_step(patient: Installation, point: str) -> None:
-    world = await patient.world()
-    live = await patient.deployed(world)
-    routes = await patient.routes(world)
-    deployment_id = await patient.deployment(world)
-    async with under_way(patient, deployment_id, point) as operation:
-        told = await cancel(patient, deployment_id, "--json")
+async def test_in_the_middle_of_a_step(unhurried: Installation, point: str) -> None:
+    world = await unhurried.world()
+    live = await unhurried.deployed(world)
+    routes = await unhurried.routes(world)
+    deployment_id = await unhurried.deployment(world)
+    async with under_way(unhurried, deployment_id, point) as operation:
+        told = await cancel(unhurried, deployment_id, "--json")
 
     assert (told.code, told.err) == (0, "")
     document = told.document
     assert (document["status"], document["operations"]) == ("failed", [operation])
     assert "cancelled" in document["error"]
-    await assert_undone(patient, deployment_id)
-    kept = {name: owner for name, owner in (await patient.routes(world)).items() if name in routes}
-    assert (kept, await patient.live(world)) == (routes, live)
+    await assert_undone(unhurried, deployment_id)
+    kept = {name: owner for name, owner in (await unhurried.routes(world)).items() if name in routes}
+    assert (kept, await unhurried.live(world)) == (routes, live)
 
 
-async def test_what_has_its_traffic_is_not_cancelled_any_more(patient: Installation) -> None:
+async def test_what_has_its_traffic_is_not_cancelled_any_more(unhurried: Installation) -> None:
     """The switch has been made, although its answer is still on its way."""
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    async with under_way(patient, deployment_id, "switch traffic.after") as operation:
-        told = await cancel(patient, deployment_id)
-    await ended(patient, operation)
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    async with under_way(unhurried, deployment_id, "switch traffic.after") as operation:
+        told = await cancel(unhurried, deployment_id)
+    await ended(unhurried, operation)
 
     assert (told.code, told.out) == (1, "")
     assert "is ready: there is nothing to cancel [NOTHING_TO_CANCEL]" in told.err
-    assert (await patient.live(world), await patient.status(deployment_id)) == (deployment_id, "ready")
+    assert (await unhurried.live(world), await unhurried.status(deployment_id)) == (deployment_id, "ready")
 
 
-async def test_while_it_waits_for_instances(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    for agent in patient.agents.values():
+async def test_while_it_waits_for_instances(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    for agent in unhurried.agents.values():
         agent.behave(AgentBehaviour(dead=True), deployment_id)
-    await patient.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-    await until(lambda: _is(patient, deployment_id, "deploying"))
+    await unhurried.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
+    await until(lambda: _is(unhurried, deployment_id, "deploying"))
 
-    told = await cancel(patient, deployment_id)
+    told = await cancel(unhurried, deployment_id)
 
     assert told.code == 0
     assert told.out == f"{deployment_id} is failed: the operation was cancelled by an operator\n"
-    await assert_undone(patient, deployment_id)
+    await assert_undone(unhurried, deployment_id)
 
 
 async def _is(installation: Installation, deployment_id: str, status: str) -> bool:
     return await installation.status(deployment_id) == status
 
 
-async def test_a_second_cancel_does_not_cut_off_what_the_first_has_undone(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    for agent in patient.agents.values():
+async def test_a_second_cancel_does_not_cut_off_what_the_first_has_undone(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    for agent in unhurried.agents.values():
         agent.behave(AgentBehaviour(dead=True), deployment_id)
-    await patient.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-    await until(lambda: _is(patient, deployment_id, "deploying"))
-    async with patient.held("stop topologies.before") as reached:
-        first = asyncio.ensure_future(cancel(patient, deployment_id))
+    await unhurried.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
+    await until(lambda: _is(unhurried, deployment_id, "deploying"))
+    async with unhurried.held("stop topologies.before") as reached:
+        first = asyncio.ensure_future(cancel(unhurried, deployment_id))
         await until(lambda: _exists(reached))
         for _ in range(2):
-            assert (await cancel(patient, deployment_id, "--no-wait")).code == 0
+            assert (await cancel(unhurried, deployment_id, "--no-wait")).code == 0
 
     assert (await first).code == 0
-    await assert_undone(patient, deployment_id)
+    await assert_undone(unhurried, deployment_id)
 
 
 async def _exists(path: Any) -> bool:
     return bool(path.exists())
 
 
-async def test_one_that_is_scheduled_for_later_never_begins(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    answer = await patient.ingress(f"{DEPLOY}?delay=600s", {"deploymentId": deployment_id, "dockerImage": BODY})
+async def test_one_that_is_scheduled_for_later_never_begins(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    answer = await unhurried.ingress(f"{DEPLOY}?delay=600s", {"deploymentId": deployment_id, "dockerImage": BODY})
 
-    told = await cancel(patient, deployment_id, "--json")
+    told = await cancel(unhurried, deployment_id, "--json")
 
     assert (told.code, told.document["operations"]) == (0, [answer.body["invocationId"]])
-    await assert_undone(patient, deployment_id)
-    known = await patient.admin_query(f"select id from sys_invocation where id = '{answer.body['invocationId']}'")
+    await assert_undone(unhurried, deployment_id)
+    known = await unhurried.admin_query(f"select id from sys_invocation where id = '{answer.body['invocationId']}'")
     assert known == []
-    await patient.deploy(deployment_id)  # and it may be tried again
-    assert await patient.status(deployment_id) == "ready"
+    await unhurried.deploy(deployment_id)  # and it may be tried again
+    assert await unhurried.status(deployment_id) == "ready"
 
 
-async def test_one_that_nobody_has_asked_to_deploy(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
+async def test_one_that_nobody_has_asked_to_deploy(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
 
-    told = await cancel(patient, deployment_id, "--json")
+    told = await cancel(unhurried, deployment_id, "--json")
 
     assert (told.code, told.document["operations"]) == (0, [])
-    await assert_undone(patient, deployment_id)
+    await assert_undone(unhurried, deployment_id)
 
 
-async def test_one_that_is_paused(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    for agent in patient.agents.values():
+async def test_one_that_is_paused(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    for agent in unhurried.agents.values():
         agent.behave(AgentBehaviour(dead=True), deployment_id)
-    answer = await patient.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-    await until(lambda: _is(patient, deployment_id, "deploying"))
-    await act(patient, answer.body["invocationId"], "pause")
+    answer = await unhurried.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
+    await until(lambda: _is(unhurried, deployment_id, "deploying"))
+    await act(unhurried, answer.body["invocationId"], "pause")
 
-    assert (await cancel(patient, deployment_id)).code == 0
+    assert (await cancel(unhurried, deployment_id)).code == 0
 
-    await assert_undone(patient, deployment_id)
+    await assert_undone(unhurried, deployment_id)
 
 
-async def test_what_is_not_there_cannot_be_cancelled(patient: Installation) -> None:
-    unknown = await cancel(patient, "d_of_nobody")
+async def test_what_is_not_there_cannot_be_cancelled(unhurried: Installation) -> None:
+    unknown = await cancel(unhurried, "d_of_nobody")
 
     assert unknown.code == 1
     assert "[DEPLOYMENT_NOT_FOUND]" in unknown.err
 
 
-async def test_one_that_was_killed_is_the_reconcilers(patient: Installation) -> None:
-    world = await patient.world()
-    deployment_id = await patient.deployment(world)
-    async with under_way(patient, deployment_id, "provision regions.after") as operation:
-        await patient.kill(operation)
-        await ended(patient, operation)
+async def test_one_that_was_killed_is_the_reconcilers(unhurried: Installation) -> None:
+    world = await unhurried.world()
+    deployment_id = await unhurried.deployment(world)
+    async with under_way(unhurried, deployment_id, "provision regions.after") as operation:
+        await unhurried.kill(operation)
+        await ended(unhurried, operation)
 
-    told = await cancel(patient, deployment_id)
+    told = await cancel(unhurried, deployment_id)
 
     assert told.code == 1
     assert "[OPERATION_DIED]" in told.err
 
 
 @pytest.fixture
-async def without_worker(patient: Installation) -> AsyncIterator[Installation]:
+async def without_worker(unhurried: Installation) -> AsyncIterator[Installation]:
     """Stop the worker, and start it again."""
     async with AsyncExitStack() as stack:
-        await patient.stack.stop_worker()
-        stack.push_async_callback(_started, patient)
-        yield patient
+        await unhurried.stack.stop_worker()
+        stack.push_async_callback(_started, unhurried)
+        yield unhurried
 
 
 async def _started(installation: Installation) -> None:
