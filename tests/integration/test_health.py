@@ -230,11 +230,16 @@ async def test_a_region_needs_every_replica(installation: Installation, replicas
     """One pod short, and nothing wrong with the others."""
     world = await installation.world(regions=TWO_REGIONS[:1], replicas=running)
     deployment_id = await installation.deployed(world)
-    region_id = installation.agents[TWO_REGIONS[0]].region.id
+    agent = installation.agents[TWO_REGIONS[0]]
+    region_id = agent.region.id
     topology = {"deployment_id": deployment_id}
-    await installation.set(tables.deployment_topology, topology, desired_replicas=replicas)
-    async with gate_of(installation.database, GateTiming(poll=timedelta(milliseconds=10))) as gate:
-        verdict = await gate.wait(deployment_id, [region_id], 1, timedelta(milliseconds=500))
+    agent.behave(AgentBehaviour(dead=True))  # or it would start the pod that is missing
+    try:
+        await installation.set(tables.deployment_topology, topology, desired_replicas=replicas)
+        async with gate_of(installation.database, GateTiming(poll=timedelta(milliseconds=10))) as gate:
+            verdict = await gate.wait(deployment_id, [region_id], 1, timedelta(milliseconds=500))
+    finally:
+        agent.behave(AgentBehaviour(QUICKLY))
     assert not verdict.ready
     assert verdict.seen == {region_id: f"{running} of {replicas} running"}
 

@@ -159,9 +159,10 @@ def image(deployment_id: str) -> dict[str, Any]:
 
 
 async def refuse_attempts(whole: Installation, deployment_id: str) -> None:
-    """Make SQLite refuse every attempt at a deployment, with words that are not for callers."""
+    """Make SQLite refuse every claim of a deployment, with words that are not for callers."""
     trigger = f"""
-        CREATE TRIGGER broken BEFORE INSERT ON hydra_deployment_attempts WHEN NEW.deployment_id = '{deployment_id}'
+        CREATE TRIGGER broken BEFORE INSERT ON hydra_deployment_attempts
+        WHEN NEW.deployment_id = '{deployment_id}' AND NEW.state = 'running'
         BEGIN SELECT RAISE(ABORT, '{COMPLAINT}'); END"""
 
     async def work(conn: AsyncConnection) -> None:

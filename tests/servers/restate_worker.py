@@ -24,7 +24,7 @@ USUAL: Mapping[str, Any] = {
     "retryPolicyInitialInterval": 100,
     "retryPolicyExponentiationFactor": 2.0,
     "retryPolicyMaxInterval": 30_000,
-    "retryPolicyMaxAttempts": 2900,
+    "retryPolicyMaxAttempts": 17300,
     "retryPolicyOnMaxAttempts": "KILL",
     "ingressPrivate": True,
 }

@@ -25,7 +25,7 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
             return False
         now = now_ms()
         held = await attempts.holds(conn, deployment_id, operation_id)
-        if not held and not await claim_unclaimed(conn, deployment_id, operation_id, now):
+        if not held and not await claim_as_failed(conn, deployment_id, operation_id, now):
             return False
         await record.end_failed(conn, journal, OperationKind.DEPLOY, {"deployment_id": deployment_id}, error)
         await steps.fail(conn, deployment_id, error.message, now)
@@ -36,17 +36,17 @@ async def mark_failed(journal: Journal, runtime: Runtime, deployment_id: str, er
     return await journal.step("mark deployment failed", bool, lambda: runtime.database.transact(work), UNDO_BUDGET)
 
 
-async def claim_unclaimed(conn: AsyncConnection, deployment_id: str, operation_id: str, now_ms: int) -> bool:
-    """Claim a deployment that is under way and that nobody works on, and tell whether it was so.
+async def claim_as_failed(conn: AsyncConnection, deployment_id: str, operation_id: str, now_ms: int) -> bool:
+    """Count a failed attempt at a deployment that is under way and that nobody works on; tell whether it was so.
 
-    The caller holds the deployment's lock, and ends what it claims.
+    The caller holds the deployment's lock.
     """
     status = await deployments.status(conn, deployment_id)
     newest = await attempts.newest(conn, deployment_id, lock=True)
     if status is None or status.is_terminal or (newest is not None and newest.state is AttemptState.RUNNING):
         return False
     number = 1 if newest is None else newest.number + 1
-    await attempts.claim(conn, deployment_id, Attempt(number, operation_id, AttemptState.RUNNING), now_ms)
+    await attempts.claim(conn, deployment_id, Attempt(number, operation_id, AttemptState.FAILED), now_ms)
     return True
 
 

@@ -11,7 +11,7 @@ from service.database.stuck import Unfinished
 from service.errors import Cancelled, HydraError, Internal
 from service.routing.revert import revert
 from service.routing.switch import Kind, Order
-from service.workflow.phases.failure import claim_unclaimed, stop
+from service.workflow.phases.failure import claim_as_failed, stop
 from service.workflow.phases.report import is_shown
 
 _SWITCHES = {
@@ -80,11 +80,10 @@ async def cancel_unbegun(conn: AsyncConnection, deployment_id: str, operation_id
     app_id = await deployments.app_of(conn, deployment_id)
     if app_id is None or not await deployments.lock(conn, deployment_id):
         raise deployments.deployment_not_found(deployment_id)
-    if not await claim_unclaimed(conn, deployment_id, operation_id, now_ms):
+    if not await claim_as_failed(conn, deployment_id, operation_id, now_ms):
         return False
     cause = Cancelled("the deploy was cancelled by an operator before it began")
     await steps.fail(conn, deployment_id, cause.message, now_ms)
-    await attempts.end(conn, deployment_id, operation_id, AttemptState.FAILED, now_ms)
     about = {"app_id": app_id, "deployment_id": deployment_id, "to_deployment_id": deployment_id}
     await operations.begin(conn, operation_id, OperationKind.DEPLOY, now_ms, about)
     await operations.end(conn, operation_id, OperationState.CANCELLED, now_ms, (cause.reason, cause.message))

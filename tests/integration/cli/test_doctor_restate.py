@@ -140,7 +140,7 @@ async def test_how_restate_treats_services_is_compared(restate: RestateServer) -
     said = {finding.found for finding in found if finding.level is Level.WARNING}
     versioning = next(text for text in said if text.startswith("hydra.v1.VersioningService: "))
     assert "abort timeout 1s where this release asks for 15m" in versioning
-    assert "attempts 3 where this release asks for 2900" in versioning
+    assert "attempts 3 where this release asks for 17300" in versioning
     # What Restate itself says of a worker that cannot hold a connection.
     assert "RT0021" in versioning
     assert "Restate keeps the results of deploys for 1s" in said

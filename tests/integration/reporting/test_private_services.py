@@ -74,7 +74,7 @@ async def test_restate_knows_them_as_private_and_gives_up_one_day(
     assert (found["ty"], {handler.get("ty") for handler in served}) == (kind, exclusive)
     policy = found["retry_policy"]
     assert policy["on_max_attempts"] == "Kill"
-    assert 0 < policy["max_attempts"] < 10_000
+    assert 0 < policy["max_attempts"] < 20_000
     assert name != OPENAPI or policy == LEISURELY
 
 
