@@ -49,9 +49,10 @@ class Cancellation:
                 reason="NOTHING_TO_CANCEL",
             )
         for invocation in await self._under_way():
-            await self._restate.cancel(invocation.id)
             if invocation.status == PAUSED:
-                await self._restate.resume(invocation.id)
+                await self._restate.cancel_paused(invocation.id)
+            else:
+                await self._restate.cancel(invocation.id)
             self.operation_ids.append(invocation.id)
         return self.operation_ids
 

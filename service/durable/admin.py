@@ -15,6 +15,7 @@ from service.errors import FailedPrecondition, Transient
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 10.0
+_TAKEN_UP_SECONDS = 1.0
 _IDS_AT_ONCE = 200  # what one query names; the rest goes into further ones
 _KILLED = "[409] killed"
 
@@ -139,6 +140,16 @@ class Admin:
             return False
         _content(answer)
         return True
+
+    async def cancel_paused(self, invocation_id: str) -> None:
+        """Cancel an invocation that is paused, and let it go on: it hears of it then (05 · 4).
+
+        Told a second time once it goes on: what it is told while it is being taken up is not always heard. Its undo
+        survives that.
+        """
+        if await self.cancel(invocation_id) and await self.resume(invocation_id):
+            await asyncio.sleep(_TAKEN_UP_SECONDS)
+            await self.cancel(invocation_id)
 
     async def _act(self, invocation_id: str, action: str) -> bool:
         answer = await self._request("PATCH", f"/invocations/{invocation_id}/{action}")

@@ -15,6 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import tables
 from service.database.dsn import parse as parse_dsn
@@ -22,6 +23,7 @@ from service.database.engine import Database
 from service.database.migrations import migrate
 from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour, Fate
+from service.dev.world import World
 from service.workflow.health_gate import GateTiming, HealthGate
 from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
@@ -225,21 +227,30 @@ async def is_past_deadline(installation: Installation, deployment_id: str) -> bo
     return bool(rows) and time.time_ns() // 1_000_000 > rows[0]["created_at"] + 3000 + 100
 
 
+async def placed(conn: AsyncConnection, world: World, deployment_id: str, pods: tuple[int, int]) -> None:
+    """Write what an agent would see and report: so many pods wanted, so many running."""
+    (region,) = world.regions.values()
+    replicas, running = pods
+    of = {"workspace_id": world.workspace_id, "deployment_id": deployment_id, "region_id": region.id}
+    topology = {"desired_replicas": replicas, "version": 1, "desired_status": "running", "created_at": 1}
+    await conn.execute(tables.deployment_topology.insert().values(**of, **topology))
+    for number in range(running):
+        name = f"{deployment_id}-{number}"
+        app = {"project_id": world.project_id, "app_id": world.app.id, "cpu_millicores": 100, "memory_mib": 100}
+        pod = {"id": name, "k8s_name": name, "address": name, "status": "running"}
+        await conn.execute(tables.instances.insert().values(**of, **app, **pod))
+
+
 @pytest.mark.parametrize(("replicas", "running"), [(3, 2), (2, 1)])
 async def test_a_region_needs_every_replica(installation: Installation, replicas: int, running: int) -> None:
     """One pod short, and nothing wrong with the others."""
-    world = await installation.world(regions=TWO_REGIONS[:1], replicas=running)
-    deployment_id = await installation.deployed(world)
-    agent = installation.agents[TWO_REGIONS[0]]
-    region_id = agent.region.id
-    topology = {"deployment_id": deployment_id}
-    agent.behave(AgentBehaviour(dead=True))  # or it would start the pod that is missing
-    try:
-        await installation.set(tables.deployment_topology, topology, desired_replicas=replicas)
-        async with gate_of(installation.database, GateTiming(poll=timedelta(milliseconds=10))) as gate:
-            verdict = await gate.wait(deployment_id, [region_id], 1, timedelta(milliseconds=500))
-    finally:
-        agent.behave(AgentBehaviour(QUICKLY))
+    region = f"unwatched-{replicas}"
+    world = await installation.world(regions=(region,))  # where no agent would start the pod that is missing
+    deployment_id = await installation.deployment(world)
+    region_id = world.regions[region].id
+    await installation.database.transact(lambda conn: placed(conn, world, deployment_id, (replicas, running)))
+    async with gate_of(installation.database, GateTiming(poll=timedelta(milliseconds=10))) as gate:
+        verdict = await gate.wait(deployment_id, [region_id], 1, timedelta(milliseconds=500))
     assert not verdict.ready
     assert verdict.seen == {region_id: f"{running} of {replicas} running"}
 

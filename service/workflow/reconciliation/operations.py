@@ -94,14 +94,9 @@ def _described(operation: Unfinished) -> str:
 
 
 async def _let_go(this: Round, operation_id: str) -> None:
-    """Cancel a paused invocation; it notices when it goes on (05 · 4)."""
+    """Cancel a paused invocation; it undoes itself."""
     restate = this.runtime.restate
-
-    async def act() -> None:
-        if await restate.cancel(operation_id):
-            await restate.resume(operation_id)
-
-    await this.journal.step("cancel paused operation", type(None), act)
+    await this.journal.step("cancel paused operation", type(None), lambda: restate.cancel_paused(operation_id))
 
 
 async def _settle(this: Round, operation: Unfinished) -> Settled:

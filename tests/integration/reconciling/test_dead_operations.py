@@ -143,7 +143,8 @@ async def test_one_that_was_paused_and_forgotten_is_cancelled(reconciled: Report
     await ended(installation, operation)
 
     assert await installation.status(deployment_id) == "failed"
-    assert (await installation.row(tables.hydra_operations, id=operation))["state"] == "cancelled"
+    record = await installation.row(tables.hydra_operations, id=operation)
+    assert (record["state"], record["reason"]) == ("cancelled", "CANCELLED")
 
 
 async def _is(installation: Installation, deployment_id: str, status: str) -> bool:
