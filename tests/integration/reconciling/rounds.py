@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from service.database import tables
 from tests.installation import Installation
+from tests.reporting_site import Connected, ReportingSite
 
 ROUND = "/hydra.v1.ReconcileService/installation/Reconcile"
 
@@ -22,3 +24,10 @@ async def found_of(installation: Installation, subject: str, *, dry_run: bool = 
         for each in await go_round(installation, dry_run=dry_run)
         if each["subject"] == subject
     ]
+
+
+async def shows(site: ReportingSite, connected: Connected, deployment_id: str, state: str) -> bool:
+    """Tell whether GitHub shows the deployment, and in that state."""
+    row = await site.installation.row(tables.deployments, id=deployment_id)
+    known = [each for each in connected.repository.deployments if each.deployment_id == row["github_deployment_id"]]
+    return [status.state for each in known for status in each.statuses][-1:] == [state]

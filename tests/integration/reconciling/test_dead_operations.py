@@ -11,7 +11,7 @@ from hydra.v1 import deploy_pb2
 from service.database import tables
 from service.dev.workload import AgentBehaviour
 from tests.installation import Installation
-from tests.integration.reconciling.rounds import found_of
+from tests.integration.reconciling.rounds import found_of, shows
 from tests.reporting_site import ReportingSite
 from tests.waiting import until
 
@@ -78,11 +78,8 @@ async def test_a_deploy_that_was_killed_is_undone(reconciled: ReportingSite, poi
     assert moved == routes
     assert await installation.live(connected.world) == live
 
-    async def told() -> bool:
-        return (await reconciled.shown(connected, deployment_id)).statuses[-1].state == "error"
-
     if point != "start deployment.after":  # before the commit is known GitHub hears nothing
-        await until(told)
+        await until(lambda: shows(reconciled, connected, deployment_id, "error"))
     await installation.deploy(deployment_id)
     assert await installation.status(deployment_id) == "ready"
     assert await found_of(installation, operation) == []
@@ -126,7 +123,7 @@ async def test_one_that_goes_on_is_left_alone(reconciled: ReportingSite) -> None
     assert await installation.status(deployment_id) == "ready"
 
 
-async def test_one_that_was_paused_and_forgotten_is_cancelled(reconciled: ReportingSite) -> None:
+async def test_one_that_was_paused_and_forgotten_ends(reconciled: ReportingSite) -> None:
     installation = reconciled.installation
     world = await installation.world()
     deployment_id = await installation.deployment(world)
@@ -144,7 +141,8 @@ async def test_one_that_was_paused_and_forgotten_is_cancelled(reconciled: Report
 
     assert await installation.status(deployment_id) == "failed"
     record = await installation.row(tables.hydra_operations, id=operation)
-    assert (record["state"], record["reason"]) == ("cancelled", "CANCELLED")
+    # A step that was taken up again may be over before Restate has told the attempt of its cancellation.
+    assert (record["state"], record["reason"]) in (("cancelled", "CANCELLED"), ("failed", "REGIONS_UNHEALTHY"))
 
 
 async def _is(installation: Installation, deployment_id: str, status: str) -> bool:

@@ -9,7 +9,7 @@ from service.clock import now_ms
 from service.database import tables
 from service.dev.world import World
 from tests.installation import Installation
-from tests.integration.reconciling.rounds import ROUND, found_of, go_round
+from tests.integration.reconciling.rounds import ROUND, found_of, go_round, shows
 from tests.integration.reconciling.test_dead_operations import BODY, DEPLOY, ended, under_way
 from tests.reporting_site import ReportingSite
 from tests.waiting import until
@@ -207,7 +207,7 @@ async def test_what_github_shows_as_under_way_is_closed(reconciled: ReportingSit
     connected = await reconciled.connected()
     deployment_id = await reconciled.deployment(connected)
     async with under_way(installation, deployment_id, "reserve names.after") as operation:
-        await until(lambda: _shows(reconciled, connected, deployment_id, "in_progress"))
+        await until(lambda: shows(reconciled, connected, deployment_id, "in_progress"))
         async with installation.held("report status.before") as reached:
             (installation.stack.folder / "reserve names.after.hold").unlink()
             await until(lambda: _exists(reached))
@@ -219,11 +219,11 @@ async def test_what_github_shows_as_under_way_is_closed(reconciled: ReportingSit
         (installation.stack.folder / "reserve names.after.hold").touch()  # which the end of the block takes away
         await ended(installation, operation)
     assert await installation.status(deployment_id) == "ready"
-    assert await _shows(reconciled, connected, deployment_id, "in_progress")
+    assert await shows(reconciled, connected, deployment_id, "in_progress")
 
     assert await found_of(installation, deployment_id) == [("REPORT_OPEN", "SETTLED")]
 
-    await until(lambda: _shows(reconciled, connected, deployment_id, "success"))
+    await until(lambda: shows(reconciled, connected, deployment_id, "success"))
     await until(lambda: _in_order(installation, deployment_id))
 
 
@@ -233,10 +233,6 @@ async def _exists(path: Any) -> bool:
 
 async def _in_order(installation: Installation, deployment_id: str) -> bool:
     return await found_of(installation, deployment_id) == []
-
-
-async def _shows(site: ReportingSite, connected: Any, deployment_id: str, state: str) -> bool:
-    return bool((await site.shown(connected, deployment_id)).statuses[-1].state == state)
 
 
 async def test_a_quick_round_looks_at_operations_and_stops_alone(reconciled: ReportingSite) -> None:
