@@ -16,7 +16,7 @@ from service.durable.binding import Address, Delivery, Handler, send
 from service.durable.journal import Journal
 from service.errors import FailedPrecondition, HydraError, InvalidArgument
 from service.workflow import record
-from service.workflow.counters import floors_of
+from service.workflow.counters import counted
 from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -89,9 +89,7 @@ async def _apply(journal: Journal, runtime: Runtime, deployment_id: str, wanted:
     async def attempt(floors: Mapping[str, int]) -> list[str]:
         return await runtime.database.transact(lambda conn: _change(conn, journal, deployment_id, wanted, floors))
 
-    if uncounted := await journal.step("change desired state", list[str], lambda: attempt({})):
-        floors = await floors_of(journal, uncounted)
-        await journal.step("change desired state", list[str], lambda: attempt(floors))
+    await counted(journal, "change desired state", attempt)
 
 
 async def _change(

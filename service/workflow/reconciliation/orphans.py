@@ -11,7 +11,7 @@ from service.clock import now_ms
 from service.database import apps, routes, sentinels, stuck, versions
 from service.database.stuck import LostRoute, LostSentinel
 from service.domain.reconciliation import Finding, Kind
-from service.workflow.counters import floors_of
+from service.workflow.counters import counted
 from service.workflow.reconciliation.round import MOST, Round
 from service.workflow.underway import deploys_under_way
 
@@ -60,9 +60,7 @@ async def _archive(this: Round, lost: LostSentinel) -> None:
     async def attempt(floors: Mapping[str, int]) -> list[str]:
         return await this.runtime.database.transact(lambda conn: work(conn, floors))
 
-    if uncounted := await this.journal.step("archive sentinel", list[str], lambda: attempt({})):
-        floors = await floors_of(this.journal, uncounted)
-        await this.journal.step("archive sentinel", list[str], lambda: attempt(floors))
+    await counted(this.journal, "archive sentinel", attempt)
 
 
 async def point_lost_routes(this: Round) -> None:

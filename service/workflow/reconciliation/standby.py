@@ -13,7 +13,7 @@ from service.database.stuck import Misplaced
 from service.domain.deployment import DesiredState, Status, TopologyStatus
 from service.domain.reconciliation import Finding, Kind
 from service.durable.admin import quoted
-from service.workflow.counters import floors_of
+from service.workflow.counters import counted
 from service.workflow.phases import finalize
 from service.workflow.reconciliation.round import MOST, Round
 
@@ -89,9 +89,7 @@ async def _stop(this: Round, deployment_id: str) -> None:
     async def attempt(floors: Mapping[str, int]) -> list[str]:
         return await this.runtime.database.transact(lambda conn: _set_stopped(conn, deployment_id, floors))
 
-    if uncounted := await this.journal.step("stop what runs for nothing", list[str], lambda: attempt({})):
-        floors = await floors_of(this.journal, uncounted)
-        await this.journal.step("stop what runs for nothing", list[str], lambda: attempt(floors))
+    await counted(this.journal, "stop what runs for nothing", attempt)
 
 
 async def _set_stopped(conn: AsyncConnection, deployment_id: str, floors: Mapping[str, int]) -> list[str]:
