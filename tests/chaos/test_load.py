@@ -28,9 +28,9 @@ from tests.chaos import callers
 from tests.chaos.callers import Done
 from tests.chaos.holdings import Holdings
 from tests.chaos.mortal import Lives, mortal
-from tests.chaos.readers import given_twice, reading
 from tests.installation import Installation, deploy_request
 from tests.servers.mariadb import MariaDB
+from tests.version_readers import given_twice, reading
 from tests.waiting import until
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))

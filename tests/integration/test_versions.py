@@ -4,14 +4,12 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hydra.v1 import versioning_pb2
-from sqlalchemy import Table, func, literal, select, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Table
 
 from service.database import tables
 from service.dev.stack import LocalStack
@@ -19,13 +17,13 @@ from service.dev.workload import AgentBehaviour
 from tests.inside_caller import InsideCaller
 from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
+from tests.version_readers import STAMPED, given_twice, reading
 from tests.waiting import until
 
 SERVICE = "hydra.v1.VersioningService"
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 DEPLOYS = 200 if FULL else 40
 CANCELLED = 4
-STAMPED = (tables.deployment_topology, tables.sentinels, tables.cilium_network_policies)
 
 
 @pytest.fixture(scope="module")
@@ -35,48 +33,6 @@ async def inside(installation: Installation) -> AsyncIterator[InsideCaller]:
 
 
 # ------------------------------------------------------------------------------------------------- V1: no row is missed
-
-
-@dataclass
-class Reader:
-    """Follows one region as an agent does: a cursor per table, moved to the highest version seen."""
-
-    region_id: str
-    cursors: dict[str, int] = field(default_factory=lambda: {table.name: 0 for table in STAMPED})
-    seen: dict[str, set[int]] = field(default_factory=lambda: {table.name: set() for table in STAMPED})
-    looks: int = 0
-
-    async def look(self, conn: AsyncConnection) -> None:
-        """Read what is new, each table in a statement of its own."""
-        for table in STAMPED:
-            newer = table.c.version > self.cursors[table.name]
-            versions = list(
-                await conn.scalars(select(table.c.version).where(table.c.region_id == self.region_id, newer))
-            )
-            self.seen[table.name].update(versions)
-            self.cursors[table.name] = max([self.cursors[table.name], *versions])
-        self.looks += 1
-
-
-@asynccontextmanager
-async def reading(installation: Installation, region_ids: Sequence[str]) -> AsyncIterator[list[Reader]]:
-    """Read every 10 ms while the block lasts, and once more after it."""
-    readers = [Reader(region_id) for region_id in region_ids]
-
-    async def follow(reader: Reader) -> None:
-        while True:
-            await installation.database.read(reader.look)
-            await asyncio.sleep(0.01)
-
-    tasks = [asyncio.create_task(follow(reader)) for reader in readers]
-    try:
-        yield readers
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for reader in readers:
-        await installation.database.read(reader.look)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +75,8 @@ async def test_a_polling_reader_misses_no_row(busy: Installation) -> None:
 
     for reader in readers:
         assert reader.looks > 20
-        for table in STAMPED:
-            rows = await busy.rows(table, region_id=reader.region_id)
-            missed = {row["version"] for row in rows} - reader.seen[table.name]
-            assert not missed, f"{table.name} of {reader.region_id}"
+        for table, missed in (await reader.missed(busy)).items():
+            assert not missed, f"{table} of {reader.region_id}"
     # Agents that miss an order do not carry it out.
     assert [id_ for id_, end in zip(all_of_them, ends, strict=True) if end is not None] == cancelled
     await assert_no_version_twice(busy)
@@ -158,19 +112,7 @@ async def stand_in(installation: Installation, table: Table, region_id: str, abo
 
 async def assert_no_version_twice(installation: Installation) -> None:
     """Look at all regions and all three tables together, whoever wrote the rows."""
-    everything = union_all(
-        *(select(literal(table.name).label("name"), table.c.region_id, table.c.version) for table in STAMPED)
-    ).subquery()
-    twice = (
-        select(everything.c.region_id, everything.c.version)
-        .group_by(everything.c.region_id, everything.c.version)
-        .having(func.count() > 1)
-    )
-
-    async def work(conn: AsyncConnection) -> list[Any]:
-        return list(await conn.execute(twice))
-
-    assert await installation.database.read(work) == []
+    assert await given_twice(installation) == []
 
 
 # ----------------------------------------------------------------------------------------------- VersioningService
