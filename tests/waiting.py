@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 _LOOK_S = 0.02
 _LONGEST_S = 300
@@ -12,3 +13,8 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(_LONGEST_S):
         while not await condition():
             await asyncio.sleep(_LOOK_S)
+
+
+async def exists(path: Path) -> bool:
+    """Tell whether a file is there, such as one that says that a step is held."""
+    return path.exists()

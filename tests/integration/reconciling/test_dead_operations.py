@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from hydra.v1 import deploy_pb2
@@ -13,7 +12,7 @@ from service.dev.workload import AgentBehaviour
 from tests.installation import Installation
 from tests.integration.reconciling.rounds import found_of, shows
 from tests.reporting_site import ReportingSite
-from tests.waiting import until
+from tests.waiting import exists, until
 
 DEPLOY = "/hydra.v1.DeployService/k/Deploy/send"
 BODY = {"image": "registry.example.com/acme/shop:1.0"}
@@ -24,12 +23,8 @@ async def under_way(installation: Installation, deployment_id: str, point: str) 
     """Deploy up to `<step>.<before|after>`, and hold it there while the block lasts; gives its operation's id."""
     async with installation.held(point) as reached:
         answer = await installation.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-        await until(lambda: _exists(reached))
+        await until(lambda: exists(reached))
         yield answer.body["invocationId"]
-
-
-async def _exists(path: Any) -> bool:
-    return bool(path.exists())
 
 
 async def ended(installation: Installation, invocation_id: str) -> None:
@@ -165,7 +160,7 @@ async def test_a_move_of_traffic_that_was_killed_can_no_longer_happen(reconciled
     body = {"sourceDeploymentId": new, "targetDeploymentId": old} if kind == "rollback" else {"targetDeploymentId": old}
     async with installation.held("switch traffic.before") as reached:
         operation = (await installation.ingress(path, body)).body["invocationId"]
-        await until(lambda: _exists(reached))
+        await until(lambda: exists(reached))
         await installation.kill(operation)
         await ended(installation, operation)
         assert ("OPERATION_KILLED", "SETTLED") in await found_of(installation, operation)
