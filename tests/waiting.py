@@ -17,4 +17,4 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 async def exists(path: Path) -> bool:
     """Tell whether a file is there, such as one that says that a step is held."""
-    return path.exists()
+    return await asyncio.to_thread(path.exists)

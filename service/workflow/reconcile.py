@@ -22,13 +22,15 @@ def reconcile_handlers(runtime: Runtime) -> dict[str, Handler]:
 
     async def reconcile(ctx: Any, request: reconcile_pb2.ReconcileRequest) -> reconcile_pb2.ReconcileResponse:
         this = Round(runtime.journal(ctx), runtime, dry_run=request.dry_run)
+        if request.thorough:
+            # First: GitHub is told anyway of what the other parts end.
+            await this.part("reports", close_open_reports)
         await this.part("operations", end_dead_operations)
         await this.part("stops", stop_what_has_no_reason)
         if request.thorough:
             await this.part("deployments", tell_of_forgotten_deployments)
             await this.part("routes", point_lost_routes)
             await this.part("sentinels", archive_lost_sentinels)
-            await this.part("reports", close_open_reports)
         return _answer(this)
 
     return {"Reconcile": reconcile}

@@ -32,7 +32,7 @@ from tests.chaos.staging import deployed, staged
 from tests.installation import deploy_request
 from tests.previews import insert_previews
 from tests.servers.mariadb import MariaDB
-from tests.waiting import until
+from tests.waiting import exists, until
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 EVERY_PART = ("database", "clickhouse", "github", "depot", "builder", "registry", "ingress", "admin", "worker")
@@ -223,11 +223,7 @@ async def test_a_deploy_whose_time_is_up_fails_in_order(gated: OutageSite) -> No
     async with DeployClient(stack.grpc_address, "outages") as client:
         async with gated.installation.held("reserve names.before") as reached:
             deploying = asyncio.ensure_future(client.deploy(deploy_request(deployment_id)))
-
-            async def is_reached() -> bool:
-                return reached.exists()
-
-            await until(is_reached)
+            await until(lambda: exists(reached))
             await gated.gates["database"].begin(Mode.AWAY)
         await asyncio.sleep(4)
         await gated.gates["database"].end()
@@ -272,11 +268,7 @@ async def test_who_waits_is_told_although_the_line_has_died(gated: OutageSite) -
     try:
         async with gated.installation.held("save image.before") as reached:
             await gated.installation.deploy(deployment_id, x_hydra_mode="submit")
-
-            async def is_reached() -> bool:
-                return reached.exists()
-
-            await until(is_reached)
+            await until(lambda: exists(reached))
             waiting = asyncio.ensure_future(ingress.wait(await gated.installation.operation(deployment_id)))
             lines = gate.connections
 

@@ -1,5 +1,6 @@
 """Deployments that GitHub shows as under way, although they have ended: a report was lost, or given up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra.v1 import github_status_pb2
@@ -7,7 +8,7 @@ from hydra.v1 import github_status_pb2
 from service.database import stuck
 from service.domain.deployment import Status
 from service.domain.reconciliation import Finding, Kind
-from service.durable.admin import quoted
+from service.durable.admin import Admin, quoted
 from service.workflow.github_report import TOLD
 from service.workflow.phases import report
 from service.workflow.reconciliation.round import MOST, Round
@@ -39,17 +40,27 @@ async def close_open_reports(this: Round) -> None:
 
 async def _look(this: Round) -> list[_Open]:
     restate = this.runtime.restate
-    told = quoted(str(number) for number in _UNDER_WAY)
-    rows = await restate.query(
-        f"SELECT service_key FROM state WHERE service_name = '{_SERVICE}' AND key = '{TOLD}' "  # noqa: S608 - constants
-        f"AND value_utf8 IN ({told}) LIMIT {MOST}"
-    )
-    shown = [row["service_key"] for row in rows]
+    shown = await _shown_under_way(restate)
     if not shown:
         return []
     ended = await this.runtime.database.read(lambda conn: stuck.ended(conn, shown, this.quiet_since()))
+    if not ended:
+        return []
     under_way = await restate.invocations(
         f"target_service_name = '{_SERVICE}' AND target_service_key IN ({quoted(ended)}) AND status <> 'completed'"
     )
     busy = {each.key for each in under_way}
-    return [_Open(each, status, error) for each, (status, error) in sorted(ended.items()) if each not in busy]
+    # Asked again: a report that was made between the two questions is none that is lost.
+    left = set(await _shown_under_way(restate, ended)) - busy
+    return [_Open(each, *ended[each]) for each in sorted(left)]
+
+
+async def _shown_under_way(restate: Admin, among: Iterable[str] | None = None) -> list[str]:
+    """List deployments, of `among` or of all, that GitHub has been told are under way, and of nothing since."""
+    told = quoted(str(number) for number in _UNDER_WAY)
+    of = "" if among is None else f"AND service_key IN ({quoted(among)}) "
+    rows = await restate.query(
+        f"SELECT service_key FROM state WHERE service_name = '{_SERVICE}' AND key = '{TOLD}' "  # noqa: S608 - quoted
+        f"AND value_utf8 IN ({told}) {of}LIMIT {MOST}"
+    )
+    return [row["service_key"] for row in rows]
