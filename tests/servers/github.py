@@ -74,6 +74,11 @@ class FakeGitHub(Directory):
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}{self._prefix}"
 
+    @property
+    def connections(self) -> int:
+        """How many are open. Once one is gone, whatever was asked on it has been heard."""
+        return len(self._runner.server.connections) if self._runner.server else 0
+
     async def __aenter__(self) -> Self:
         routes = web.Application(middlewares=[self._gate], client_max_size=1 << 24)
         routes.add_routes(TokenDesk(self, self._door).routes(self._prefix))

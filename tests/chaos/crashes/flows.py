@@ -20,7 +20,7 @@ from service.domain.deployment import PRODUCTION
 from service.durable.payload import encode
 from tests.chaos.crashes.runs import Names, Run, over
 from tests.chaos.crashes.site import ENCRYPTED, CrashSite
-from tests.installation import IMAGE
+from tests.installation import IMAGE, deploy_request
 from tests.previews import LONG_AGO_MS
 from tests.servers.github_repository import Head
 from tests.waiting import until
@@ -31,6 +31,11 @@ _SHA = "5eed" * 10
 _BRANCH = "feature"
 _QUICKLY = timedelta(milliseconds=20)
 _SOON_MS = 200
+_DOOMED = "registry.example.com/acme/doomed:1.0"
+_SENT_TO_REST = f"""
+    CREATE TRIGGER IF NOT EXISTS sent_to_rest AFTER INSERT ON frontline_routes FOR EACH ROW
+    UPDATE deployments SET desired_state = 'standby' WHERE id = NEW.deployment_id AND image = '{_DOOMED}'
+"""
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,11 @@ class Scene:
         (root, *_) = await over(self.site, self.run)
         assert root.result == "success", root
 
-    async def deploy(self, *, image: bool = True) -> deploy_pb2.DeployRequest:
-        """Create a deployment and make the request that deploys it."""
+    async def deploy(self, *, image: str = IMAGE) -> deploy_pb2.DeployRequest:
+        """Create a deployment and make the request that deploys it; without an image it is built from git."""
         deployment_id = await self.create()
         if image:
-            return deploy_pb2.DeployRequest(
-                deployment_id=deployment_id, docker_image=deploy_pb2.DockerImage(image=IMAGE)
-            )
+            return deploy_request(deployment_id, image)
         source = deploy_pb2.GitSource(
             installation_id=self.run.installation_id,
             repository=self.run.repository.full_name,
@@ -119,7 +122,14 @@ async def _one_live(scene: Scene) -> None:
 
 async def _git_beside_live(scene: Scene) -> None:
     await _one_live(scene)
-    scene.request = await scene.deploy(image=False)
+    scene.request = await scene.deploy(image="")
+
+
+async def _doomed_beside_live(scene: Scene) -> None:
+    """Have the deployment sent to rest, by somebody, as soon as it has its names: then its switch is refused."""
+    await scene.site.installation.database.transact(lambda conn: conn.exec_driver_sql(_SENT_TO_REST))
+    await _one_live(scene)
+    scene.request = await scene.deploy(image=_DOOMED)
 
 
 async def _two_deployed(scene: Scene) -> None:
@@ -177,6 +187,7 @@ async def _schedule(scene: Scene) -> str:
 FLOWS = (
     Flow("deploy image", _first_image, _deploy, connected=False),
     Flow("deploy git", _git_beside_live, _deploy),
+    Flow("deploy that is undone", _doomed_beside_live, _deploy, connected=False),
     Flow("rollback", _two_deployed, _roll_back),
     Flow("rollback to standby", _first_rests, _roll_back, connected=False),
     Flow("promote", _two_deployed, _promote_first, connected=False),

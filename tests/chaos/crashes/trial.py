@@ -10,6 +10,7 @@ from tests.chaos.crashes.flows import Flow, Scene, scene_of
 from tests.chaos.crashes.rows import final_rows, version_faults
 from tests.chaos.crashes.runs import Before, Invocation, Run, kept_state, over, tree
 from tests.chaos.crashes.site import CrashSite
+from tests.waiting import until
 
 _MET_WITHIN_S = 60
 _OVER_WITHIN_S = 60
@@ -161,7 +162,13 @@ async def _kill_victim(site: CrashSite, *, deadly: bool, dies_itself: bool) -> N
         await restate.start()
         return
     await (site.worker.died() if dies_itself else site.worker.kill())
+    # What it said last may still be on its way, and would come in between what the next one asks and does.
+    await until(lambda: _has_hung_up(site))
     await site.worker.start()
+
+
+async def _has_hung_up(site: CrashSite) -> bool:
+    return site.github.connections == 0
 
 
 # ------------------------------------------------------------------------------------------------------------- to look
