@@ -15,6 +15,6 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(_LOOK_S)
 
 
-async def exists(path: Path) -> bool:
-    """Tell whether a file is there, such as one that says that a step is held."""
-    return await asyncio.to_thread(path.exists)
+async def appears(path: Path) -> None:
+    """Wait until a file is there, such as one that says that a step is held."""
+    await until(lambda: asyncio.to_thread(path.exists))

@@ -32,7 +32,7 @@ from tests.chaos.staging import deployed, staged
 from tests.installation import deploy_request
 from tests.previews import insert_previews
 from tests.servers.mariadb import MariaDB
-from tests.waiting import exists, until
+from tests.waiting import appears, until
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 EVERY_PART = ("database", "clickhouse", "github", "depot", "builder", "registry", "ingress", "admin", "worker")
@@ -223,7 +223,7 @@ async def test_a_deploy_whose_time_is_up_fails_in_order(gated: OutageSite) -> No
     async with DeployClient(stack.grpc_address, "outages") as client:
         async with gated.installation.held("reserve names.before") as reached:
             deploying = asyncio.ensure_future(client.deploy(deploy_request(deployment_id)))
-            await until(lambda: exists(reached))
+            await appears(reached)
             await gated.gates["database"].begin(Mode.AWAY)
         await asyncio.sleep(4)
         await gated.gates["database"].end()
@@ -268,7 +268,7 @@ async def test_who_waits_is_told_although_the_line_has_died(gated: OutageSite) -
     try:
         async with gated.installation.held("save image.before") as reached:
             await gated.installation.deploy(deployment_id, x_hydra_mode="submit")
-            await until(lambda: exists(reached))
+            await appears(reached)
             waiting = asyncio.ensure_future(ingress.wait(await gated.installation.operation(deployment_id)))
             lines = gate.connections
 

@@ -5,11 +5,10 @@ Nothing here is told by a clock: what might be waited for is held while the answ
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -42,7 +41,7 @@ from tests.reporting_site import ReportingSite
 from tests.servers.fake_build import FakeBuild, Refused, fetch, hangs, push, succeeds
 from tests.servers.fake_buildkit import FakeBuildKit
 from tests.servers.mariadb import MariaDB
-from tests.waiting import until
+from tests.waiting import appears, until
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -70,13 +69,6 @@ async def site(
 async def inside(site: ReportingSite) -> AsyncIterator[InsideCaller]:
     async with InsideCaller(site.installation) as caller:
         yield caller
-
-
-def exists(file: Path) -> Callable[[], Awaitable[bool]]:
-    async def is_there() -> bool:
-        return file.exists()  # noqa: ASYNC240 - a look at a local file
-
-    return is_there
 
 
 async def rollback(house: Installation, source: str, target: str, key: str = "") -> None:
@@ -108,7 +100,7 @@ async def test_a_rollback_to_nothing_is_answered_while_another_app_deploys(site:
     other = await house.deployment(world, app="api")
     async with house.held(point) as reached:
         deploying = asyncio.ensure_future(house.deploy(other, x_restate_key=key))
-        await until(exists(reached))
+        await appears(reached)
 
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await rollback(house, live, "d_none", key)
@@ -186,7 +178,7 @@ async def test_a_deploy_that_ends_badly_after_its_switch_gives_everything_back(
     before = await house.routes(world)
     async with house.held("switch traffic.after") as reached:
         deploying = asyncio.ensure_future(house.deploy(failing))
-        await until(exists(reached))
+        await appears(reached)
         await assert_live(house, world, failing)
         await house.cancel(await house.operation(failing))
     with pytest.raises(grpc.aio.AioRpcError):
@@ -340,7 +332,7 @@ async def test_a_stop_that_comes_at_any_step_of_a_promote_stops_nothing_that_is_
         world, a, b, stop = await replaced(house, inside)
         async with house.held(held) as reached:
             promoting = asyncio.ensure_future(promote(house, a))
-            await until(exists(reached))
+            await appears(reached)
             await fire(inside, a, stop)
             assert not promoting.done()
         await promoting
@@ -357,7 +349,7 @@ async def test_a_promote_in_the_middle_of_a_stop_wakes_what_is_being_stopped(
     world, a, b, stop = await replaced(house, inside)
     async with house.held(f"change desired state.{point}") as reached:
         stopping = asyncio.ensure_future(fire(inside, a, stop))
-        await until(exists(reached))
+        await appears(reached)
         promoting = asyncio.ensure_future(promote(house, a))
 
         async def has_begun() -> bool:
@@ -414,7 +406,7 @@ async def failures(site: ReportingSite) -> list[str]:
         await house.set(tables.deployments, {"id": deployment_id}, encrypted_environment_variables=VARIABLES.encode())
     async with house.held("provision regions.after") as reached:
         call = asyncio.ensure_future(house.deploy(cancelled))
-        await until(exists(reached))
+        await appears(reached)
         await house.cancel(await house.operation(cancelled))
     said = [await ends(call)]
     complaints = complained(house)

@@ -33,7 +33,7 @@ from tests.command import hydra
 from tests.faulty_service import FOLDER as FAULTS
 from tests.installation import IMAGE, Installation, deploy_request, stack_options
 from tests.servers.mariadb import MariaDB
-from tests.waiting import until
+from tests.waiting import appears, until
 
 pytestmark = [
     pytest.mark.xdist_group("upgrade"),
@@ -157,7 +157,7 @@ async def begin(installation: Installation, holds: AsyncExitStack) -> Begun:
 
     switching = await holds.enter_async_context(installation.held("switch traffic.before"))
     first = await deploy(world)
-    await until(lambda: exists(switching))
+    await appears(switching)
     begun.queued = await deploy(world)
     await until(lambda: is_queued(installation, begun.contended))
     again = await send(installation, first)  # waits for the other one's end, and shares it
@@ -166,8 +166,7 @@ async def begin(installation: Installation, holds: AsyncExitStack) -> Begun:
     for point in PHASES:
         reached = await holds.enter_async_context(installation.held(point))
         await deploy(await installation.world())
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
     later = await installation.deployment(await installation.world())
     begun.scheduled = await send(installation, later, delay="1h")
     return begun
@@ -233,10 +232,6 @@ async def remove_drained(installation: Installation) -> list[dict[str, Any]]:
 
 def count_of(release: dict[str, Any]) -> int:
     return sum(each["count"] for each in release["in_flight"])
-
-
-async def exists(file: Path) -> bool:
-    return file.exists()  # noqa: ASYNC240 - a look that takes no time
 
 
 async def is_queued(installation: Installation, app_id: str) -> bool:

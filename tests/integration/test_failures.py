@@ -11,6 +11,7 @@ from service.database import tables
 from service.dev.workload import AgentBehaviour
 from service.dev.world import World
 from tests.installation import HEARS_IN_A_STEP, Installation, deploy_request
+from tests.waiting import appears
 
 
 async def refused(installation: Installation, deployment_id: str) -> grpc.aio.AioRpcError:
@@ -139,8 +140,7 @@ async def test_the_last_step_fails_for_good(installation: Installation) -> None:
     failing = await installation.deployment(world)
     async with installation.held("switch traffic.before") as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(failing), timeout=30))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         await installation.set(tables.deployments, {"id": failing}, desired_state="standby")
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -208,8 +208,7 @@ async def test_cancelled_in_the_middle_of_a_step(installation: Installation, poi
     deployment_id = await installation.deployment(world)
     async with installation.held(point) as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(deployment_id), timeout=30))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         await installation.cancel(await installation.operation(deployment_id))
         if HEARS_IN_A_STEP:
             await asyncio.wait({call})

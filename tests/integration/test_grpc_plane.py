@@ -15,6 +15,7 @@ from hydra.v1 import deploy_pb2
 
 from service.database import tables
 from tests.installation import IMAGE, Installation, deploy_request
+from tests.waiting import appears
 
 
 async def metadata_of(call: Any) -> dict[str, str]:
@@ -106,8 +107,7 @@ async def test_a_killed_attempt_is_replaced_by_the_next_call(installation: Insta
     deployment_id = await installation.deployment(world)
     async with installation.held("reserve names.before") as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(deployment_id), timeout=30))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         invocation_id = await installation.operation(deployment_id)
         assert await installation.kill(invocation_id) == 200
         with pytest.raises(grpc.aio.AioRpcError) as raised:

@@ -13,6 +13,7 @@ import pytest
 from service.database import tables
 from service.dev.world import World
 from tests.installation import Installation, deploy_request
+from tests.waiting import appears
 
 pytestmark = pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="session")
 
@@ -76,8 +77,7 @@ async def test_a_deploy_outlives_it(installation: Installation, undisturbed: dic
     deployment_id = await installation.deployment(world)
     async with installation.held(f"{step}.before") as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(deployment_id), timeout=90))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         locker = sqlite3.connect(installation.stack.dsn.removeprefix("sqlite:///"), timeout=60, isolation_level=None)
         locker.execute("BEGIN EXCLUSIVE")
     try:

@@ -12,7 +12,7 @@ from service.database.dsn import parse
 from service.database.engine import Database
 from service.dev.workload import AgentBehaviour
 from tests.installation import IMAGE, Installation, deploy_request
-from tests.waiting import until
+from tests.waiting import appears, until
 
 DEPLOY = "/hydra.v1.DeployService/{key}/Deploy"
 
@@ -27,8 +27,7 @@ async def test_a_call_for_nothing_is_refused_while_another_deploy_of_the_key_run
                 deploy_request(deployment_id), timeout=30, metadata=[("x-restate-key", world.workspace_id)]
             )
         )
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         unknown = {"deploymentId": "d_none", "dockerImage": {"image": IMAGE}}
         answer = await installation.ingress(DEPLOY.format(key=world.workspace_id), unknown)
         assert answer.status == 404

@@ -19,6 +19,7 @@ from hydra.v1 import deploy_pb2_grpc
 from service.dev.ports import free_ports
 from service.dev.process import Process, ProcessFailed
 from tests.installation import Installation, deploy_request
+from tests.waiting import appears
 
 
 @asynccontextmanager
@@ -114,8 +115,7 @@ async def test_a_stopping_server_sends_waiting_callers_away_and_the_deploy_goes_
     deployment_id = await installation.deployment(world)
     async with installation.held("await healthy regions.before") as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(deployment_id), timeout=60))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         os.kill(installation.stack.worker.pid, signal.SIGTERM)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await call

@@ -12,7 +12,7 @@ from service.dev.world import World
 from service.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.inside_caller import InsideCaller
 from tests.installation import Installation, deploy_request
-from tests.waiting import until
+from tests.waiting import appears, until
 
 SERVICE = "hydra.v1.RoutingService"
 DEPLOY = routing_pb2.TRAFFIC_SWITCH_KIND_DEPLOY
@@ -334,10 +334,7 @@ async def test_a_revert_before_the_switch_prevents_it(installation: Installation
     async with installation.held("reserve names.before") as reached:
         call = asyncio.ensure_future(installation.ingress(f"/hydra.v1.DeployService/{late}/Deploy", request_body(late)))
 
-        async def held() -> bool:
-            return reached.exists()
-
-        await until(held)
+        await appears(reached)
         reverted = await revert(inside, world.app.id, await operation_of(installation, late), late)
         assert (list(reverted.restored_route_ids), reverted.live_pointer_restored) == ([], False)
 

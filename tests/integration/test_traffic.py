@@ -15,6 +15,7 @@ from service.database import tables
 from service.dev.workload import AgentBehaviour
 from service.dev.world import World
 from tests.installation import HEARS_IN_A_STEP, IMAGE, Installation, deploy_request
+from tests.waiting import appears
 
 
 async def rollback(installation: Installation, source: str, target: str, timeout: float = 30) -> None:
@@ -116,8 +117,7 @@ async def test_a_rollback_during_a_deploy_stays_in_force(installation: Installat
     c = await installation.deployment(world)
     async with installation.held("await healthy regions.before") as reached:
         call = asyncio.ensure_future(installation.stub.Deploy(deploy_request(c), timeout=30))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         await rollback(installation, b, a)
     await call
 
@@ -264,8 +264,7 @@ async def test_a_stop_that_fires_during_a_promote_does_not_stop_what_is_live(ins
         await asyncio.sleep(0.02)
     async with installation.held("switch traffic.before") as reached:
         call = asyncio.ensure_future(promote(installation, a))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         await asyncio.sleep(2)  # longer than the stack's standby delay
         assert await desired(installation, a) == "running"
     await call
@@ -353,8 +352,7 @@ async def test_a_confirmation_that_a_promote_overtakes_leaves_no_stop_on_what_is
     c = await installation.deployed(world)
     async with installation.held("switch traffic.before") as reached:
         first = asyncio.ensure_future(promote(installation, c))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         second = asyncio.ensure_future(promote(installation, a))
         while not await installation.rows(tables.hydra_operations, kind="promote", to_deployment_id=a):
             await asyncio.sleep(0.01)
@@ -390,8 +388,7 @@ async def test_a_cancelled_rollback_moves_nothing(installation: Installation) ->
     world, a, b = await two_deployed(installation)
     async with installation.held("switch traffic.after") as reached:
         call = asyncio.ensure_future(rollback(installation, b, a))
-        while not reached.exists():
-            await asyncio.sleep(0.01)
+        await appears(reached)
         (operation,) = await installation.rows(tables.hydra_operations, app_id=world.app.id, kind="rollback")
         await installation.cancel(operation["id"])
         if HEARS_IN_A_STEP:

@@ -14,7 +14,7 @@ from tests.command import Ended, hydra, hydra_running
 from tests.installation import HEARS_IN_A_STEP, Installation, stack_options
 from tests.integration.reconciling.test_dead_operations import BODY, DEPLOY, act, ended, under_way
 from tests.servers.mariadb import MariaDB
-from tests.waiting import exists, until
+from tests.waiting import appears, until
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 EVERY_POINT = [
@@ -113,7 +113,7 @@ async def test_a_second_cancel_does_not_cut_off_what_the_first_has_undone(unhurr
     await until(lambda: _is(unhurried, deployment_id, "deploying"))
     async with unhurried.held("stop topologies.before") as reached:
         first = asyncio.ensure_future(cancel(unhurried, deployment_id))
-        await until(lambda: exists(reached))
+        await appears(reached)
         for _ in range(2):
             assert (await cancel(unhurried, deployment_id, "--no-wait")).code == 0
 

@@ -13,7 +13,7 @@ from service.dev.world import World
 from service.domain.deployment import PRODUCTION
 from tests.command import Ended, hydra, hydra_running
 from tests.installation import Installation
-from tests.waiting import until
+from tests.waiting import appears, until
 
 TRAFFIC: tuple[Table, ...] = (
     tables.apps,
@@ -156,7 +156,7 @@ async def test_who_stops_watching_a_rollback_stops_nothing(installation: Install
         installation.held("switch traffic.before") as reached,
         hydra_running("rollback", "--to", old, *config) as running,
     ):
-        await until(lambda: exists(reached))
+        await appears(reached)
         running.interrupt()
         ended = await running.ended()
     assert (ended.code, ended.err) == (130, "")
@@ -176,17 +176,13 @@ async def test_a_server_that_crashes_meanwhile_is_called_again_and_nothing_is_do
     config = ("--config", installation.stack.config_file)
     async with hydra_running("rollback", "--to", old, *config) as running:
         async with installation.held("switch traffic.before") as reached:
-            await until(lambda: exists(reached))
+            await appears(reached)
             await installation.stack.worker.kill()
         await installation.stack.start_worker()
         ended = await running.ended()
     assert (ended.code, ended.err) == (0, "")
     operations = await installation.rows(tables.hydra_operations, app_id=world.app.id, kind="rollback")
     assert [operation["state"] for operation in operations] == ["succeeded"]
-
-
-async def exists(path: Path) -> bool:
-    return path.exists()  # noqa: ASYNC240 - a look at a local file
 
 
 async def test_operations_are_listed_newest_first(installation: Installation) -> None:

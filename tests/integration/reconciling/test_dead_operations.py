@@ -12,7 +12,7 @@ from service.dev.workload import AgentBehaviour
 from tests.installation import Installation
 from tests.integration.reconciling.rounds import found_of, go_round, shows
 from tests.reporting_site import ReportingSite
-from tests.waiting import exists, until
+from tests.waiting import appears, until
 
 DEPLOY = "/hydra.v1.DeployService/k/Deploy/send"
 BODY = {"image": "registry.example.com/acme/shop:1.0"}
@@ -23,7 +23,7 @@ async def under_way(installation: Installation, deployment_id: str, point: str) 
     """Deploy up to `<step>.<before|after>`, and hold it there while the block lasts; gives its operation's id."""
     async with installation.held(point) as reached:
         answer = await installation.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-        await until(lambda: exists(reached))
+        await appears(reached)
         yield answer.body["invocationId"]
 
 
@@ -162,7 +162,7 @@ async def test_a_move_of_traffic_that_was_killed_can_no_longer_happen(reconciled
     body = {"sourceDeploymentId": new, "targetDeploymentId": old} if kind == "rollback" else {"targetDeploymentId": old}
     async with installation.held("switch traffic.before") as reached:
         operation = (await installation.ingress(path, body)).body["invocationId"]
-        await until(lambda: exists(reached))
+        await appears(reached)
         await installation.kill(operation)
         await ended(installation, operation)
         assert ("OPERATION_KILLED", "SETTLED") in await found_of(installation, operation)

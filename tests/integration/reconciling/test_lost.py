@@ -12,7 +12,7 @@ from tests.installation import Installation
 from tests.integration.reconciling.rounds import ROUND, found_of, go_round, shows
 from tests.integration.reconciling.test_dead_operations import BODY, DEPLOY, ended, under_way
 from tests.reporting_site import ReportingSite
-from tests.waiting import exists, until
+from tests.waiting import appears, until
 
 
 async def remove(installation: Installation, table: Table, **where: Any) -> None:
@@ -210,7 +210,7 @@ async def test_what_github_shows_as_under_way_is_closed(reconciled: ReportingSit
         await until(lambda: shows(reconciled, connected, deployment_id, "in_progress"))
         async with installation.held("report status.before") as reached:
             (installation.stack.folder / "reserve names.after.hold").unlink()
-            await until(lambda: exists(reached))
+            await appears(reached)
             for row in await installation.admin_query(
                 "select id from sys_invocation where status <> 'completed' and "
                 f"target_service_name = 'hydra.v1.GitHubStatusService' and target_service_key = '{deployment_id}'"

@@ -15,7 +15,7 @@ from service.domain.deployment import PRODUCTION
 from tests.installation import HEARS_IN_A_STEP
 from tests.reporting_site import DASHBOARD, Connected, ReportingSite, shows, told
 from tests.servers.github_records import Deployment
-from tests.waiting import until
+from tests.waiting import appears
 
 GOOD_END = ["pending", "in_progress", "success"]
 
@@ -216,10 +216,7 @@ async def test_what_an_operator_cancels_is_no_failure_of_the_app(reporting: Repo
     async with reporting.installation.held("await healthy regions.before") as reached:
         waiting = asyncio.ensure_future(refused(reporting.deploy(deployment_id)))
 
-        async def waits() -> bool:
-            return reached.exists()
-
-        await until(waits)
+        await appears(reached)
         operation_id = await reporting.installation.operation(deployment_id)
         await reporting.installation.cancel(operation_id)
         if HEARS_IN_A_STEP:
