@@ -23,11 +23,13 @@ class Pair:
 class Authority:
     """Signs certificates; `cert` is its own, in PEM."""
 
-    def __init__(self, name: str = "tests") -> None:
+    def __init__(self, name: str = "tests", life: timedelta = _LIFE) -> None:
+        """Make one whose certificates, its own among them, end after `life`: a negative one is over."""
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
+        self._life = life
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        own = _certificate(self._name, self._key.public_key()).issuer_name(self._name)
+        own = _certificate(self._name, self._key.public_key(), life).issuer_name(self._name)
         self.cert = _pem(own.add_extension(constraints, critical=True).sign(self._key, hashes.SHA256()))
 
     def server(self, name: str) -> Pair:
@@ -40,7 +42,7 @@ class Authority:
     def _sign(self, name: str, usage: x509.ObjectIdentifier) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _certificate(_name(name), key.public_key())
+            _certificate(_name(name), key.public_key(), self._life)
             .issuer_name(self._name)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -53,15 +55,15 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _certificate(subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _certificate(subject: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _LIFE)
-        .not_valid_after(now + _LIFE)
+        .not_valid_before(now - max(_LIFE, -2 * life))
+        .not_valid_after(now + life)
     )
 
 

@@ -1,7 +1,8 @@
-"""What the configuration says that it should not: nothing is asked of anybody."""
+"""What the configuration, and the certificates that it names, say that they should not: nothing is asked of anybody."""
 
 from collections.abc import Iterator
 
+from service.app.doctor.certificates import certificates
 from service.app.doctor.checks import Examination, Finding, Part
 from service.app.services import KEYS
 from service.clock import now_ms
@@ -20,7 +21,8 @@ async def examine(settings: Settings) -> Examination:
         yield PART.warning("keys", f"nothing here knows {listed}", "correct their spelling, or take them out")
     else:
         yield PART.ok("keys", f"all of {settings.source} are known")
-    for finding in (*_grpc(settings.grpc), *_endpoint(settings.restate), *_services(settings)):
+    certified = certificates(PART, settings)
+    for finding in (*_grpc(settings.grpc), *certified, *_endpoint(settings.restate), *_services(settings)):
         yield finding
 
 

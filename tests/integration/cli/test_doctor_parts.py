@@ -14,6 +14,7 @@ from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import migrate
 from service.dev.clickhouse import ClickHouseServer
+from tests.servers.certificates import Authority
 from tests.servers.depot import FakeDepot
 from tests.servers.depot_faults import Refuse
 from tests.servers.fake_buildkit import FakeBuildKit
@@ -73,6 +74,49 @@ async def test_a_token_that_has_expired_is_named() -> None:
     found = await examine(settings, [(configuration.PART, configuration.examine)])
     said = [finding.found for finding in found if finding.check == "grpc"]
     assert said == ["0.0.0.0:9090 is open to other machines without TLS", "the token 'ci' has expired"]
+
+
+async def test_certificates_are_judged_by_their_end(tmp_path: Path) -> None:
+    late, soon, over = (Authority(life=timedelta(days=days)) for days in (90, 10, -1))
+    files = {
+        "late.pem": late.server("deploy").cert + late.cert,
+        "soon.pem": late.server("deploy").cert + soon.cert,
+        "over.pem": over.client().cert,
+        "either.pem": over.cert + late.cert,
+        "key.pem": late.client().key,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    toml = f"""
+[grpc]
+tls_cert_file = "{tmp_path}/late.pem"
+tls_key_file = "{tmp_path}/key.pem"
+tls_client_ca_file = "{tmp_path}/either.pem"
+[client]
+tls_ca_file = "{tmp_path}/none.pem"
+tls_cert_file = "{tmp_path}/over.pem"
+tls_key_file = "{tmp_path}/key.pem"
+[build]
+address = "tcp://{NOBODY_THERE}"
+tls_ca_file = "{tmp_path}/key.pem"
+tls_cert_file = "{tmp_path}/soon.pem"
+tls_key_file = "{tmp_path}/key.pem"
+[registry]
+url = "{NOBODY_THERE}"
+"""
+    found = await look((configuration.PART, configuration.examine), toml)
+
+    assert {key: level for key, level in levels(found).items() if "tls" in key} == {
+        "grpc.tls_cert_file": Level.OK,
+        "grpc.tls_client_ca_file": Level.OK,
+        "client.tls_ca_file": Level.FAULT,
+        "client.tls_cert_file": Level.FAULT,
+        "build.tls_ca_file": Level.FAULT,
+        "build.tls_cert_file": Level.WARNING,
+    }
+    assert "cannot be read: No such file" in found["client.tls_ca_file"].found
+    assert "has expired on" in found["client.tls_cert_file"].found
+    assert "no certificate in PEM" in found["build.tls_ca_file"].found
 
 
 # ------------------------------------------------------------------------------------------------------------ database
