@@ -1,4 +1,4 @@
-.PHONY: help setup buildkit demo dev test model chaos replay check lint fmt types gen lock bench clean
+.PHONY: help setup buildkit demo dev test full model chaos replay check lint fmt types gen lock bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -17,6 +17,9 @@ dev: setup ## the same stack, staying up
 
 test: ## all tests
 	@scripts/setup --test && .venv/bin/pytest --numprocesses=3 --dist=loadgroup
+
+full: ## the long modes of all but chaos and model: every point, both databases, thousands of previews; an hour or so
+	@scripts/setup --test && HYDRA_TEST_FULL=1 .venv/bin/pytest --numprocesses=3 --dist=loadgroup --ignore=tests/chaos --ignore=tests/integration/model
 
 model: setup ## 300 random sequences against the model, for an hour or so
 	@HYDRA_TEST_FULL=1 .venv/bin/pytest tests/integration/model

@@ -84,7 +84,10 @@ async def _crash(
     for step, victim, point, _ in aimed:
         record_property("crash", list(Cell(flow.name, _name(step), victim, point, not differences)))
     what = "; ".join(f"{victim} at {_name(step)} {fault.spot} {fault.number}" for step, victim, _, fault in aimed)
-    return [f"{flow.name}: {what}: {one}" for one in differences]
+    failures = [f"{flow.name}: {what}: {one}" for one in differences]
+    for failure in failures:
+        print(f"\n{failure}")  # noqa: T201 - the full mode runs for long
+    return failures
 
 
 def _name(step: Step) -> str:

@@ -76,8 +76,9 @@ class FakeGitHub(Directory):
 
     @property
     def connections(self) -> int:
-        """How many are open. Once one is gone, whatever was asked on it has been heard."""
-        return len(self._runner.server.connections) if self._runner.server else 0
+        """How many callers are connected; what one has asked who is gone has been heard, and may yet be done."""
+        server = self._runner.server
+        return sum(each.transport is not None for each in server.connections) if server else 0
 
     async def __aenter__(self) -> Self:
         routes = web.Application(middlewares=[self._gate], client_max_size=1 << 24)

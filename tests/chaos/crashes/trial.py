@@ -15,6 +15,7 @@ from tests.waiting import until
 _MET_WITHIN_S = 60
 _OVER_WITHIN_S = 60
 _SETTLED_WITHIN_S = 20
+_QUIET_S = 3  # agents look for news every second
 
 
 class NeverMet(AssertionError):
@@ -194,18 +195,20 @@ def _steps(site: CrashSite, run: Run, found: list[Invocation]) -> list[Step]:
 
 
 async def _settled(site: CrashSite, run: Run, found: list[Invocation], undisturbed: Outcome | None) -> Outcome:
-    """Look until all is as in an undisturbed run, or nothing changes any more: agents take their time."""
-    end = asyncio.get_running_loop().time() + _SETTLED_WITHIN_S
-    seen: Outcome | None = None
-    while True:
-        last, seen = seen, await _look(site, run, found)
-        late = asyncio.get_running_loop().time() > end
-        if seen.faults or undisturbed is None:
-            if (seen == last and not seen.faults) or late:
-                return seen
-        elif late or not seen.differences(undisturbed):
-            return seen
+    """Look until all is as in an undisturbed run, or, where this is that one, until nothing changes any more."""
+    clock = asyncio.get_running_loop().time
+    begun = changed = clock()
+    seen = await _look(site, run, found)
+    while clock() < begun + _SETTLED_WITHIN_S:
+        if undisturbed is not None and not seen.differences(undisturbed):
+            break
+        if undisturbed is None and not seen.faults and clock() > changed + _QUIET_S:
+            break
         await asyncio.sleep(0.2)
+        last, seen = seen, await _look(site, run, found)
+        if seen != last:
+            changed = clock()
+    return seen
 
 
 async def _look(site: CrashSite, run: Run, found: list[Invocation]) -> Outcome:
