@@ -75,7 +75,7 @@ async def test_a_crash_leaves_what_an_undisturbed_run_leaves(
 async def _crash(
     site: CrashSite, flow: Flow, aimed: list[Aimed], undisturbed: Outcome, record_property: Record
 ) -> list[str]:
-    # Which of two rows of a comment comes first is not told, and the older one's changes nothing.
+    # Which of two rows of a comment comes first is not told, and the older one's changes nothing if it is the second.
     differences = ["never met"]
     for _ in range(_TRIES):
         with suppress(NeverMet):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from service.clock import now_ms
 from service.database import tables
+from tests.chaos.crashes.outside import EDIT
 from tests.chaos.crashes.runs import Invocation, Run, raw_journals, shown
 from tests.chaos.crashes.site import CrashSite
 from tests.servers.fake_build import FakeBuild
@@ -31,8 +32,12 @@ def effects(site: CrashSite, run: Run) -> dict[str, list[str]]:
 
 
 def _is_once(what: str) -> bool:
-    """Tell what happens once whatever befalls: a build that was cut short by the crash is begun again."""
-    return what != "build runs"
+    """Tell what happens once whatever befalls.
+
+    A build that was cut short by the crash is begun again. Of two deployments the older one's row of a comment is shown
+    for a moment, or not at all, as it comes before or after the newer one's.
+    """
+    return what != "build runs" and not what.startswith(f"{EDIT} ")
 
 
 def _kind(what: str) -> str:

@@ -1,6 +1,7 @@
 """What the world outside was asked to do and did, and a trap that is sprung when it has done the next such thing."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tests.servers.github_faults import Faults
 
 _CHANGES = ("POST", "PATCH", "PUT", "DELETE")
 _OK = 300
+EDIT = "edit"
 
 
 @dataclass(eq=False)
@@ -60,19 +62,30 @@ class Outside:
 
 
 class WatchedFaults(Faults):
-    """No fault at all, but GitHub's part of the record: what has changed something there."""
+    """No fault at all, but GitHub's part of the record: what has changed something there, or should have."""
 
     def __init__(self, outside: Outside) -> None:
         super().__init__()
         self._outside = outside
+        self._texts: dict[int, str] = {}
 
     async def answer(
         self, request: web.Request, path: str, truly: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         response = await truly()
         if request.method in _CHANGES and response.status < _OK and not path.endswith("/access_tokens"):
-            await self._outside.happened(f"{request.method} {path}")
+            await self._outside.happened(self._described(request.method, path, response))
         return response
+
+    def _described(self, method: str, path: str, response: web.StreamResponse) -> str:
+        """Name what was done; a comment that was given another text was edited."""
+        if "/comments" not in path:
+            return f"{method} {path}"
+        assert isinstance(response, web.Response)
+        comment = json.loads(str(response.text))
+        before = self._texts.get(comment["id"], comment["body"])
+        self._texts[comment["id"]] = comment["body"]
+        return f"{EDIT} {path}" if method == "PATCH" and comment["body"] != before else f"{method} {path}"
 
 
 def builds(outside: Outside, registry: FakeRegistry) -> Script:

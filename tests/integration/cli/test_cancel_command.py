@@ -11,7 +11,7 @@ from service.database import tables
 from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour
 from tests.command import Ended, hydra, hydra_running
-from tests.installation import HEARS_IN_A_STEP, Installation, stack_options
+from tests.installation import Installation, hears_in_a_step, stack_options
 from tests.integration.reconciling.test_dead_operations import BODY, DEPLOY, act, ended, under_way
 from tests.servers.mariadb import MariaDB
 from tests.waiting import appears, until
@@ -53,7 +53,7 @@ async def assert_undone(installation: Installation, deployment_id: str) -> None:
     assert attempt["state"] == "failed"
 
 
-@pytest.mark.skipif(not HEARS_IN_A_STEP, reason="an attempt that suspends hears of nothing before its step has ended")
+@hears_in_a_step
 @pytest.mark.parametrize("point", POINTS)
 async def test_in_the_middle_of_a_step(unhurried: Installation, point: str) -> None:
     world = await unhurried.world()
@@ -85,6 +85,7 @@ async def test_what_has_its_traffic_is_not_cancelled_any_more(unhurried: Install
     assert (await unhurried.live(world), await unhurried.status(deployment_id)) == (deployment_id, "ready")
 
 
+@hears_in_a_step
 async def test_while_it_waits_for_instances(unhurried: Installation) -> None:
     world = await unhurried.world()
     deployment_id = await unhurried.deployment(world)
@@ -102,6 +103,10 @@ async def test_while_it_waits_for_instances(unhurried: Installation) -> None:
 
 async def _is(installation: Installation, deployment_id: str, status: str) -> bool:
     return await installation.status(deployment_id) == status
+
+
+async def _is_placed(installation: Installation, deployment_id: str) -> bool:
+    return bool(await installation.rows(tables.deployment_topology, deployment_id=deployment_id))
 
 
 async def test_a_second_cancel_does_not_cut_off_what_the_first_has_undone(unhurried: Installation) -> None:
@@ -152,7 +157,7 @@ async def test_one_that_is_paused(unhurried: Installation) -> None:
     for agent in unhurried.agents.values():
         agent.behave(AgentBehaviour(dead=True), deployment_id)
     answer = await unhurried.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
-    await until(lambda: _is(unhurried, deployment_id, "deploying"))
+    await until(lambda: _is_placed(unhurried, deployment_id))
     await act(unhurried, answer.body["invocationId"], "pause")
 
     assert (await cancel(unhurried, deployment_id)).code == 0
