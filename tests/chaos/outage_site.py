@@ -79,9 +79,15 @@ class OutageSite:
         """Count the worker's connections to each part."""
         return {part: gate.connections for part, gate in self.gates.items()}
 
+    async def running(self) -> list[dict[str, Any]]:
+        """List the invocations that Restate works on."""
+        return await self.installation.admin_query(
+            "select id, target, status, retry_count, last_failure from sys_invocation "
+            "where status not in ('completed', 'scheduled')"
+        )
+
     async def nothing_runs(self) -> bool:
-        found = "select id from sys_invocation where status not in ('completed', 'scheduled')"
-        return not await self.installation.admin_query(found)
+        return not await self.running()
 
     async def outcome(self, order: Order) -> dict[str, Any]:
         """Describe what a deploy left, without times and drawn ids."""

@@ -81,7 +81,7 @@ async def test_a_build_without_progress_is_solved_all_the_same(daemon: FakeBuild
 
 
 async def test_the_last_of_the_progress_is_waited_for(daemon: FakeBuildKit, client: BuildKit) -> None:
-    many = 500
+    many = 100
 
     async def chatty(build: FakeBuild) -> str:
         step = build.step("RUN chat")
