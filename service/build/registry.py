@@ -24,6 +24,8 @@ _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}")
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _NOT_FOUND = (404, 410)
 _DENIED = (401, 403)
+# Asked seldom: a connection that is kept would be dead by the next time, and until then nobody would notice.
+_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=0)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Registry:
         self._http = httpx.AsyncClient(
             base_url=f"{'http' if access.insecure else 'https'}://{access.host}",
             timeout=None,  # noqa: S113 - of each read; there is one for a whole answer, as a trickle would never end
+            limits=_LIMITS,
             follow_redirects=True,  # blobs are often elsewhere; httpx drops the credentials on the way to another host
         )
 

@@ -64,8 +64,7 @@ LONG = [
 OUTAGES = [Outage(mode, s, (part,)) for s in (1, 20) for part in EVERY_PART for mode in EVERY_WAY] + LONG
 
 # What the worker keeps open to a part when nothing is to be done: the sizes of its pools.
-POOLED = {"database": 10, "clickhouse": 20, "github": 5, "depot": 20, "builder": 0, "registry": 20, "admin": 0}
-SELDOM_ASKED = "registry"  # after a crash alone: what is idle in its pool is found dead then, and not before
+POOLED = {"database": 10, "clickhouse": 20, "github": 5, "depot": 20, "builder": 0, "registry": 0, "admin": 0}
 THREADS = 8  # of pools that grow with what happens at once, up to a size
 
 pytestmark = [
@@ -160,7 +159,7 @@ async def left_over(gated: OutageSite, undisturbed: Undisturbed) -> list[str]:
     """Say what still runs, and what the worker holds that it did not hold before."""
     connections, held = gated.connections(), gated.held()
     left = [f"{part}: {connections[part]} connections" for part, most in POOLED.items() if connections[part] > most]
-    left += [f"{part}: stranded" for part, gate in gated.gates.items() if part != SELDOM_ASKED and gate.stranded]
+    left += [f"{part}: stranded" for part, gate in gated.gates.items() if gate.stranded]
     if held.threads > undisturbed.held.threads + THREADS:
         left.append(f"{held.threads} threads")
     if (files := held.files - sum(connections.values())) > undisturbed.unconnected:
