@@ -34,17 +34,28 @@ class Running:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        self._read = ""
+        self._out = ""
+        self._err = ""
 
     async def wrote(self, text: str) -> str:
         """Wait until it has written a text to standard output; returns all it has written so far."""
         assert self.process.stdout is not None
-        while text not in self._read:
-            line = await self.process.stdout.readline()
-            self._read += line.decode()
+        self._out = await self._until(text, self._out, self.process.stdout)
+        return self._out
+
+    async def told(self, text: str) -> str:
+        """Wait as `wrote`, for what it writes to standard error."""
+        assert self.process.stderr is not None
+        self._err = await self._until(text, self._err, self.process.stderr)
+        return self._err
+
+    async def _until(self, text: str, read: str, stream: asyncio.StreamReader) -> str:
+        while text not in read:
+            line = await stream.readline()
+            read += line.decode()
             if not line:
-                raise AssertionError(f"it ended without writing {text!r}: {await self.ended()}")
-        return self._read
+                raise AssertionError(f"it ended without writing {text!r}: {read!r}, {await self.ended()}")
+        return read
 
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(number)
@@ -53,7 +64,7 @@ class Running:
         """Wait for its end."""
         out, err = await self.process.communicate()
         assert self.process.returncode is not None
-        return Ended(self.process.returncode, self._read + out.decode(), err.decode())
+        return Ended(self.process.returncode, self._out + out.decode(), self._err + err.decode())
 
 
 @asynccontextmanager

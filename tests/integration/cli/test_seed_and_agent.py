@@ -34,6 +34,7 @@ async def test_agents_run_what_is_desired_until_they_are_ended(installation: Ins
     world = await installation.world(regions=(region,))
     config = ("--config", installation.stack.config_file)
     async with hydra_running("agent", *config, "--region", region, "--start-delay", "10ms") as running:
+        await running.told("agents run")
         deployment_id = await installation.deployed(world)
         running.interrupt()
         ended = await running.ended()
@@ -48,7 +49,10 @@ async def test_agents_fail_what_they_are_told_to_fail(installation: Installation
     world = await installation.world(regions=(region,))
     deployment_id = await installation.deployment(world)
     config = ("--config", installation.stack.config_file)
-    async with hydra_running("agent", *config, "--region", region, "--start-delay", "10ms", "--fate", "fail"):
+    async with hydra_running(
+        "agent", *config, "--region", region, "--start-delay", "10ms", "--fate", "fail"
+    ) as running:
+        await running.told("agents run")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await installation.deploy(deployment_id)
     assert "0 of 1 running, 1 failed" in (raised.value.details() or "")
