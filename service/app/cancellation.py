@@ -49,15 +49,12 @@ class Cancellation:
                 reason="NOTHING_TO_CANCEL",
             )
         for invocation in await self._under_way():
-            await self._tell(invocation)
+            if invocation.status == PAUSED:
+                await self._restate.cancel_paused(invocation.id)
+            else:
+                await self._restate.cancel(invocation.id)
             self.operation_ids.append(invocation.id)
         return self.operation_ids
-
-    async def _tell(self, invocation: Invocation) -> None:
-        if invocation.status == PAUSED:
-            await self._restate.cancel_paused(invocation.id)
-        else:
-            await self._restate.cancel(invocation.id)
 
     async def ended(self) -> Ended:
         """Wait until nothing works on the deployment any more, and return what became of it.
@@ -68,7 +65,7 @@ class Cancellation:
             for invocation in under_way:
                 # A pause that was asked for earlier may begin only now, with the end of a step, and hold it up.
                 if invocation.status == PAUSED:
-                    await self._tell(invocation)
+                    await self._restate.cancel_paused(invocation.id)
             await asyncio.sleep(_LOOK_SECONDS)
         if not (await self._status()).is_terminal and not await self._end_unbegun():
             raise FailedPrecondition(

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from service.app.doctor.checks import Finding, Part
+from service.app.doctor.checks import SOON_MS, Finding, Part
 from service.clock import now_ms
 from service.config import Settings
-
-_SOON_MS = 14 * 24 * 3600 * 1000
 
 
 def certificates(part: Part, settings: Settings) -> Iterator[Finding]:
@@ -39,6 +37,6 @@ def _examine(part: Part, key: str, path: Path) -> Finding:
     left_ms = ends.timestamp() * 1000 - now_ms()
     if left_ms <= 0:
         return part.fault(key, f"{path} has expired on {ends:%Y-%m-%d}", "renew it: nobody who checks takes it")
-    if left_ms < _SOON_MS:
+    if left_ms < SOON_MS:
         return part.warning(key, f"{path} expires on {ends:%Y-%m-%d}", "renew it before")
     return part.ok(key, f"{path} holds until {ends:%Y-%m-%d}")

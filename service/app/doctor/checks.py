@@ -11,6 +11,7 @@ from service.config import Settings
 
 _APART = timedelta(seconds=5)
 _SECOND_MS = 1000
+SOON_MS = 14 * 24 * 3600 * _SECOND_MS  # what ends within that is warned of
 
 
 class Level(StrEnum):

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 from service.app.doctor.certificates import certificates
-from service.app.doctor.checks import Examination, Finding, Part
+from service.app.doctor.checks import SOON_MS, Examination, Finding, Part
 from service.app.services import KEYS
 from service.clock import now_ms
 from service.config import GrpcSettings, RestateSettings, Settings
 from service.rpc.address import is_loopback
 
 PART = Part("configuration")
-
-_SOON_MS = 14 * 24 * 3600 * 1000
 
 
 async def examine(settings: Settings) -> Examination:
@@ -41,8 +39,8 @@ def _grpc(grpc: GrpcSettings) -> Iterator[Finding]:
             "set grpc.tls_* and [[grpc.tokens]] (docs/security.md), unless something else guards the way to it",
         )
     for token in grpc.tokens:
-        left_ms = token.expires.timestamp() * 1000 - now_ms() if token.expires else _SOON_MS
-        if left_ms < _SOON_MS:
+        left_ms = token.expires.timestamp() * 1000 - now_ms() if token.expires else SOON_MS
+        if left_ms < SOON_MS:
             when = "has expired" if left_ms <= 0 else f"expires on {token.expires:%Y-%m-%d}"
             yield PART.warning("grpc", f"the token {token.name!r} {when}", "draw another with `hydra-deploy token`")
 
