@@ -59,7 +59,7 @@ def _in_rotation(step: Step, victim: str, turn: int) -> Aimed:
     return step, victim, point, Fault(step.place, spot, count, victim == "worker")
 
 
-@pytest.mark.timeout(7200 if FULL else 300)
+@pytest.mark.timeout(7200 if FULL else 900)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 async def test_a_crash_leaves_what_an_undisturbed_run_leaves(
     crashing: CrashSite, flow: Flow, record_property: Record

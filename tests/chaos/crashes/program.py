@@ -1,7 +1,7 @@
 """The worker that is to crash: the service with faults where `aim` says, forked from a process that has loaded it all.
 
-The process reads commands, one a line: `start` forks a worker and answers its pid, `wait` answers the exit code of
-the last one when it has ended. Workers die with it.
+The process reads commands, one a line: `start` forks a worker and answers its pid; `look` answers the exit code of the
+last one, or `alive`. Workers die with it.
 """
 
 import asyncio
@@ -129,16 +129,19 @@ class Marksman:
 def main() -> None:
     config, worker_log = Path(sys.argv[1]), Path(sys.argv[2])
     pid = 0
+    seen = "alive"
     for line in sys.stdin:
-        match line.strip():
-            case "start":
-                pid = os.fork()
-                if pid == 0:
-                    _serve(config, worker_log)
-                print(pid, flush=True)  # noqa: T201 - the answer
-            case "wait":
-                _, status = os.waitpid(pid, 0)
-                print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the answer
+        if line.strip() == "start":
+            pid = os.fork()
+            if pid == 0:
+                _serve(config, worker_log)
+            seen = "alive"
+            print(pid, flush=True)  # noqa: T201 - the answer
+            continue
+        if seen == "alive":
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            seen = str(os.waitstatus_to_exitcode(status)) if ended else seen
+        print(seen, flush=True)  # noqa: T201 - the answer
 
 
 def _serve(config: Path, worker_log: Path) -> None:

@@ -17,6 +17,7 @@ _LONG = timedelta(minutes=2)  # what is scheduled for later than this is not wai
 _LOOK_S = 0.1
 _REST_S = 1
 _LEISURELY = "hydra.v1.OpenapiService"  # tried again after a minute by its policy, unless an operator hurries it
+_TROUBLE = "id, status, retry_count, next_retry_at, last_failure, last_failure_related_command_name"
 _COLUMNS = "id, invoked_by_id, target_service_name, target_handler_name, target_service_key, status, completion_result"
 
 
@@ -149,7 +150,7 @@ async def tree(site: CrashSite, root: str) -> list[Invocation]:
 
 
 def _quoted(ids: Iterable[str]) -> str:
-    return ", ".join(f"'{one}'" for one in ids)
+    return ", ".join(f"'{one}'" for one in ids) or "''"  # SQL has no empty list
 
 
 def _invocation(row: dict[str, Any], journal: list[dict[str, Any]]) -> Invocation:
@@ -168,6 +169,16 @@ def _invocation(row: dict[str, Any], journal: list[dict[str, Any]]) -> Invocatio
     )
 
 
+async def standstill(site: CrashSite, run: Run) -> str:
+    """Say what a run waits for that does not end: its open invocations, as Restate sees them, and the worker."""
+    stands = [one for one in await tree(site, run.root) if not one.is_over]
+    rows = await site.query(f"select {_TROUBLE} from sys_invocation where id in ({_quoted(one.id for one in stands)})")
+    by_id = {row.pop("id"): row for row in rows}
+    said = [f"{one.target} of {run.names.mask(one.key)}: {shown(by_id.get(one.id))}" for one in stands]
+    worker = "ready" if await site.worker.is_ready() else "not ready"
+    return "; ".join([*said, f"the worker is {worker}", f"{site.github.connections} ask GitHub"])
+
+
 async def raw_journals(site: CrashSite, ids: Iterable[str]) -> bytes:
     """Read every journal entry as it is kept."""
     rows = await site.query(f"select raw from sys_journal where id in ({_quoted(ids)})")
@@ -176,8 +187,7 @@ async def raw_journals(site: CrashSite, ids: Iterable[str]) -> bytes:
 
 async def kept_state(site: CrashSite, keys: Iterable[str]) -> list[tuple[str, str, str]]:
     """Read which values the objects of the run keep: service, key and the value's name."""
-    of_run = _quoted(["", *keys])  # SQL has no empty list
-    rows = await site.query(f"select service_name, service_key, key from state where service_key in ({of_run})")
+    rows = await site.query(f"select service_name, service_key, key from state where service_key in ({_quoted(keys)})")
     return [(row["service_name"], row["service_key"], row["key"]) for row in rows]
 
 

@@ -15,6 +15,7 @@ from tests.waiting import until
 
 _PROGRAM = Path(__file__).parent / "program.py"
 _READY = 200
+_ALIVE, _KILLED = "alive", str(-signal.SIGKILL)
 
 
 class Worker:
@@ -23,6 +24,7 @@ class Worker:
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
         self._program: asyncio.subprocess.Process
+        self._turn = asyncio.Lock()
         self.pid = 0
 
     async def __aenter__(self) -> Self:
@@ -47,18 +49,26 @@ class Worker:
         await self._program.wait()
 
     async def start(self) -> None:
-        """Start it and wait until it is registered and ready."""
-        self.pid = await self._tell("start")
-        await until(self._is_ready)
+        """Start it and wait until it is registered and ready, or has died: its first step may be one that kills it."""
+        self.pid = int(await self._tell("start"))
+
+        async def is_ready_or_dead() -> bool:
+            return not await self._lives() or await self.is_ready()
+
+        await until(is_ready_or_dead)
 
     async def died(self) -> None:
         """Wait for its end, which has to be by SIGKILL."""
-        code = await self._tell("wait")
+
+        async def is_dead() -> bool:
+            return not await self._lives()
+
+        await until(is_dead)
         self.pid = 0
-        assert code == -signal.SIGKILL, f"the worker ended by itself, with {code}"
 
     async def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        if await self._lives():  # else its pid may be another's by now
+            os.kill(self.pid, signal.SIGKILL)
         await self.died()
 
     async def restart(self) -> None:
@@ -67,13 +77,8 @@ class Worker:
             await self.kill()
         await self.start()
 
-    async def _tell(self, command: str) -> int:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(f"{command}\n".encode())
-        return int(await self._program.stdout.readline())
-
-    async def _is_ready(self) -> bool:
+    async def is_ready(self) -> bool:
+        """Tell whether it answers, and says so."""
         with suppress(aiohttp.ClientError, TimeoutError):
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session,
@@ -81,3 +86,19 @@ class Worker:
             ):
                 return answer.status == _READY
         return False
+
+    async def _lives(self) -> bool:
+        seen = await self._tell("look")
+        assert seen in (_ALIVE, _KILLED), f"the worker ended by itself, with {seen}"
+        return seen == _ALIVE
+
+    async def _tell(self, command: str) -> str:
+        # To its end, whoever is cancelled: the next one would read this one's answer.
+        return await asyncio.shield(self._told(command))
+
+    async def _told(self, command: str) -> str:
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        async with self._turn:
+            self._program.stdin.write(f"{command}\n".encode())
+            return (await self._program.stdout.readline()).decode().strip()
