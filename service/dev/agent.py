@@ -27,9 +27,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class AgentTiming:
-    """How often an agent does what. The real one polls deployments each second too: that is slow to watch."""
+    """How often an agent does what. The real one polls deployments each second too: that is slow to watch.
+
+    It polls less often when it has had nothing to do for a while: several stacks of which one is at work share a
+    machine.
+    """
 
     poll: timedelta = timedelta(milliseconds=50)
+    poll_at_rest: timedelta = timedelta(milliseconds=250)
+    rest_after: timedelta = timedelta(seconds=3)
     poll_others: timedelta = timedelta(seconds=1)
     resync: timedelta = timedelta(minutes=1)
     heartbeat: timedelta = timedelta(seconds=30)
@@ -72,6 +78,7 @@ class RegionAgent:
         self._random = random.SystemRandom()
         self._cluster_id = new_id(Prefix.CLUSTER, self._random)
         self._cluster: Cluster | None = None
+        self._worked_at_s = float("-inf")  # when there was last something to do
         self._deployments_cursor = self._sentinels_cursor = self._policies_cursor = 0
         self._others_due = _Alarm(self._timing.poll_others).due
         self._resync_due = _Alarm(self._timing.resync).due
@@ -91,7 +98,7 @@ class RegionAgent:
     async def run(self) -> None:
         """Be the agent until cancelled; trouble with the database is waited out."""
         while True:
-            pause = self._timing.poll
+            pause = self._pause()
             try:
                 if not self._behaviour.dead and await self._round():
                     continue
@@ -111,6 +118,10 @@ class RegionAgent:
             if not self._task.cancelled():
                 self._task.result()  # raises what ended it
 
+    def _pause(self) -> timedelta:
+        idle_s = asyncio.get_running_loop().time() - self._worked_at_s
+        return self._timing.poll if idle_s < self._timing.rest_after.total_seconds() else self._timing.poll_at_rest
+
     async def _round(self) -> bool:
         """Take orders, do what is due, report what changed; tell whether there may be more orders waiting."""
         now_s = asyncio.get_running_loop().time()
@@ -125,7 +136,8 @@ class RegionAgent:
             await self._follow_policies()
         if self._resync_due(now_s):
             await self._resync(self._cluster, now_s)
-        await self._report(self._cluster, now_s)
+        if await self._report(self._cluster, now_s) or busy:
+            self._worked_at_s = now_s
         return busy
 
     async def _take_over(self) -> Cluster:
@@ -178,7 +190,8 @@ class RegionAgent:
             else:
                 cluster.remove(deployment_id)
 
-    async def _report(self, cluster: Cluster, now_s: float) -> None:
+    async def _report(self, cluster: Cluster, now_s: float) -> bool:
+        """Report what changed; tell whether anything did."""
         news = cluster.news(lambda id_: self._exceptions.get(id_, self._behaviour), now_s)
         for first in range(0, len(news), _REPORTS_PER_TRANSACTION):
             some = news[first : first + _REPORTS_PER_TRANSACTION]
@@ -187,6 +200,7 @@ class RegionAgent:
             write = partial(cluster_service.report_deployments, region_id=self.region.id, about=about, reports=reports)
             await self._database.transact(write)
             cluster.reported(some)
+        return bool(news)
 
     def _reports(self, news: News) -> Iterable[InstanceReport]:
         for pod, status in news.pods:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import Row, Select, Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database.tables import (
@@ -26,6 +26,46 @@ from service.domain.deployment import DesiredState, TopologyStatus
 from service.domain.health import InstanceStatus
 
 ROWS_PER_POLL = 100
+_REGION, _CURSOR = "region", "cursor"
+
+
+def _after_cursor(query: Select[Any], table: Table) -> Select[Any]:
+    return query.where(table.c.version > bindparam(_CURSOR)).order_by(table.c.version).limit(ROWS_PER_POLL)
+
+
+# What is asked many times a second is written once: writing it anew costs more than its answer.
+_PLACED: Select[Any] = (
+    select(
+        deployment_topology.c.version,
+        deployment_topology.c.desired_status,
+        deployment_topology.c.desired_replicas,
+        deployments.c.id.label("deployment_id"),
+        deployments.c.k8s_name,
+        workspaces.c.k8s_namespace,
+        deployments.c.workspace_id,
+        deployments.c.project_id,
+        deployments.c.app_id,
+        deployments.c.cpu_millicores,
+        deployments.c.memory_mib,
+        deployments.c.port,
+    )
+    .join(deployments, deployments.c.id == deployment_topology.c.deployment_id)
+    .join(workspaces, workspaces.c.id == deployments.c.workspace_id)
+    .where(deployment_topology.c.region_id == bindparam(_REGION))
+)
+_ORDERS = _after_cursor(_PLACED, deployment_topology)
+_SENTINEL_ORDERS = _after_cursor(
+    select(sentinels.c.version, sentinels.c.k8s_name, sentinels.c.desired_state, sentinels.c.desired_replicas).where(
+        sentinels.c.region_id == bindparam(_REGION)
+    ),
+    sentinels,
+)
+_POLICIES = _after_cursor(
+    select(
+        cilium_network_policies.c.version, cilium_network_policies.c.k8s_name, cilium_network_policies.c.policy
+    ).where(cilium_network_policies.c.region_id == bindparam(_REGION)),
+    cilium_network_policies,
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +124,7 @@ async def heartbeat(conn: AsyncConnection, region: Region, cluster_id: str, now_
 
 async def watch_deployments(conn: AsyncConnection, region_id: str, cursor: int) -> list[Order]:
     """Read the next orders of a region after a version, in order of version."""
-    rows = await conn.execute(_after(_placed(region_id), deployment_topology.c.version, cursor))
+    rows = await conn.execute(_ORDERS, {_REGION: region_id, _CURSOR: cursor})
     running = TopologyStatus.RUNNING.value
     return [Order(row.version, _read_placed(row), row.desired_status == running) for row in rows]
 
@@ -94,20 +134,18 @@ async def desired_deployments(
 ) -> dict[str, Placed]:
     """Say which of the deployments are to run; that is for `deployments.desired_state` to decide here."""
     rows = await conn.execute(
-        _placed(region_id).where(
+        _PLACED.where(
             deployments.c.id.in_(sorted(deployment_ids)),
             deployments.c.desired_state == DesiredState.RUNNING.value,
-        )
+        ),
+        {_REGION: region_id},
     )
     return {row.deployment_id: _read_placed(row) for row in rows}
 
 
 async def watch_sentinels(conn: AsyncConnection, region_id: str, cursor: int) -> list[SentinelOrder]:
     """Read the next sentinels of a region after a version, in order of version."""
-    query = select(
-        sentinels.c.version, sentinels.c.k8s_name, sentinels.c.desired_state, sentinels.c.desired_replicas
-    ).where(sentinels.c.region_id == region_id)
-    rows = await conn.execute(_after(query, sentinels.c.version, cursor))
+    rows = await conn.execute(_SENTINEL_ORDERS, {_REGION: region_id, _CURSOR: cursor})
     running = DesiredState.RUNNING.value
     return [
         SentinelOrder(row.version, row.k8s_name, row.desired_replicas, row.desired_state == running) for row in rows
@@ -116,9 +154,7 @@ async def watch_sentinels(conn: AsyncConnection, region_id: str, cursor: int) ->
 
 async def watch_policies(conn: AsyncConnection, region_id: str, cursor: int) -> list[tuple[int, str, Any]]:
     """Read version, name and document of a region's next network policies, in order of version."""
-    table = cilium_network_policies
-    query = select(table.c.version, table.c.k8s_name, table.c.policy).where(table.c.region_id == region_id)
-    rows = await conn.execute(_after(query, table.c.version, cursor))
+    rows = await conn.execute(_POLICIES, {_REGION: region_id, _CURSOR: cursor})
     return [(row.version, row.k8s_name, row.policy) for row in rows]
 
 
@@ -164,28 +200,6 @@ async def report_sentinels(conn: AsyncConnection, reports: Iterable[SentinelRepo
         )
 
 
-def _placed(region_id: str) -> Select[Any]:
-    return (
-        select(
-            deployment_topology.c.version,
-            deployment_topology.c.desired_status,
-            deployment_topology.c.desired_replicas,
-            deployments.c.id.label("deployment_id"),
-            deployments.c.k8s_name,
-            workspaces.c.k8s_namespace,
-            deployments.c.workspace_id,
-            deployments.c.project_id,
-            deployments.c.app_id,
-            deployments.c.cpu_millicores,
-            deployments.c.memory_mib,
-            deployments.c.port,
-        )
-        .join(deployments, deployments.c.id == deployment_topology.c.deployment_id)
-        .join(workspaces, workspaces.c.id == deployments.c.workspace_id)
-        .where(deployment_topology.c.region_id == region_id)
-    )
-
-
 def _read_placed(row: Row[Any]) -> Placed:
     return Placed(
         deployment_id=row.deployment_id,
@@ -199,10 +213,6 @@ def _read_placed(row: Row[Any]) -> Placed:
         memory_mib=row.memory_mib,
         port=row.port,
     )
-
-
-def _after(query: Select[Any], version: Any, cursor: int) -> Select[Any]:
-    return query.where(version > cursor).order_by(version).limit(ROWS_PER_POLL)
 
 
 def _instance(region_id: str, report: InstanceReport) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tests.servers.mariadb import MariaDB
 
 QUICK = AgentTiming(
     poll=timedelta(milliseconds=10),
+    poll_at_rest=timedelta(milliseconds=10),
     poll_others=timedelta(milliseconds=20),
     resync=timedelta(hours=1),
     heartbeat=timedelta(milliseconds=20),
