@@ -31,7 +31,7 @@ _QUICKLY = timedelta(milliseconds=20)
 _TESTS = Path(__file__).parent
 IMAGE = "registry.example.com/acme/shop:1.0"
 QUICK = {
-    "health_timeout": '"45s"' if os.environ.get("HYDRA_TEST_FULL") else '"5s"',  # longer than a full mode's outage
+    "health_timeout": '"45s"' if os.environ.get("HYDRA_TEST_FULL") else '"15s"',  # longer than a full mode's outage
     "health_poll": '"20ms"',
     "health_flap_steady": '"1s"',
     "standby_delay": '"1500ms"',
