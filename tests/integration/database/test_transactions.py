@@ -17,7 +17,7 @@ from service.database.dsn import Dsn
 from service.database.engine import Database
 from service.errors import NotFound, Transient
 
-SECOND = timedelta(seconds=1)
+SOON = timedelta(seconds=4)  # before a lock that was left behind is given up
 metadata = MetaData()
 counters = Table(
     "counters",
@@ -158,7 +158,7 @@ async def test_cancelling_leaves_neither_lock_nor_connection(counting: Database)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await counting.transact(increment, bound=SECOND) == turn + 1
+        assert await counting.transact(increment, bound=SOON) == turn + 1
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -176,7 +176,7 @@ async def test_cancelling_at_whatever_point(counting: Database, times: int) -> N
                 await task
             before = await value(counting)
             # Cancelled in the middle of its COMMIT, the first may still be counted after the second look.
-            assert await counting.transact(increment, bound=SECOND) - before in (1, 2)
+            assert await counting.transact(increment, bound=SOON) - before in (1, 2)
     finally:
         gc.enable()
 
@@ -191,8 +191,8 @@ async def test_cancelling_whoever_waits_for_another_process(counting: Database, 
         release.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
-    assert await other.transact(increment, bound=SECOND) == 2
-    assert await counting.transact(increment, bound=SECOND) == 3
+    assert await other.transact(increment, bound=SOON) == 2
+    assert await counting.transact(increment, bound=SOON) == 3
     await other.close()
 
 
@@ -204,9 +204,9 @@ async def test_a_transaction_that_takes_too_long_is_ended(counting: Database) ->
     began = time.monotonic()
     with pytest.raises(Transient) as late:
         await counting.transact(work, bound=timedelta(milliseconds=200))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert late.value.reason == "DATABASE_UNAVAILABLE"
-    assert await counting.transact(increment, bound=SECOND) == 1
+    assert await counting.transact(increment, bound=SOON) == 1
 
 
 async def test_a_lock_that_another_process_keeps_is_transient(counting: Database, dsn: Dsn) -> None:

@@ -88,7 +88,7 @@ class Site:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], expected: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (seen := await look()) != expected:
         assert time.monotonic() < deadline, f"{seen} and not {expected}"
         await asyncio.sleep(0.005)

@@ -31,7 +31,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def dies(pid: int, within_s: float = 5) -> bool:
+def dies(pid: int, within_s: float = 30) -> bool:
     deadline = time.monotonic() + within_s
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
