@@ -7,7 +7,7 @@ from service.cli.program import command_line
 from service.cli.sandbox import IMAGE, Sandbox
 from service.dev.build_servers import BuildServers, Sample
 from service.domain.deployment import PRODUCTION
-from service.rpc.servicer import SERVICE
+from service.rpc.call import SERVICE
 
 _IMAGE = f"{IMAGE}:1.0"
 

@@ -1,4 +1,4 @@
-"""What a gRPC caller asks for in request metadata (01 · 4)."""
+"""What a gRPC caller asks for, and of whom: the service, and what request metadata says (01 · 4)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from service.errors import InvalidArgument
 
+SERVICE = "hydra.v1.DeployService"
 INVOCATION_ID = "x-restate-invocation-id"
 DEPLOYMENT_ID = "x-hydra-deployment-id"
 _MAX_KEY_LENGTH = 512

@@ -12,10 +12,9 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hydra.v1 import deploy_pb2
 
-from service.rpc.call import INVOCATION_ID, Mode
+from service.rpc.call import INVOCATION_ID, SERVICE, Mode
 from service.rpc.credentials import ClientCredentials
 from service.rpc.failure import CallFailed, failure_of
-from service.rpc.servicer import SERVICE
 
 _CHECK_SECONDS = 3.0
 _RECONNECTS = 60

@@ -12,6 +12,7 @@ from hydra.v1 import deploy_pb2_grpc
 
 from service.database.engine import Database
 from service.errors import FailedPrecondition, Transient
+from service.rpc.call import SERVICE
 from service.rpc.certificates import Certificates
 from service.rpc.drain import Drain
 from service.rpc.entrance import Access, Entrance
@@ -20,7 +21,7 @@ from service.rpc.ingress import Ingress
 from service.rpc.intake import Intake
 from service.rpc.limits import Limits, Places
 from service.rpc.reflection import V1, add_reflection
-from service.rpc.servicer import SERVICE, DeployServicer
+from service.rpc.servicer import DeployServicer
 from service.rpc.tokens import Tokens
 
 log = structlog.get_logger(__name__)

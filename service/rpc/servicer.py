@@ -16,7 +16,7 @@ from service.contract import validate_deploy, validate_promote, validate_rollbac
 from service.database import attempts
 from service.database.engine import Database
 from service.errors import HydraError, Internal, Transient
-from service.rpc.call import DEPLOYMENT_ID, INVOCATION_ID, CallOptions, Mode, read_options
+from service.rpc.call import DEPLOYMENT_ID, INVOCATION_ID, SERVICE, CallOptions, Mode, read_options
 from service.rpc.drain import Drain
 from service.rpc.entrance import caller
 from service.rpc.ingress import Accepted, Ingress, Target
@@ -24,7 +24,6 @@ from service.rpc.status import abort
 
 log = structlog.get_logger(__name__)
 
-SERVICE = "hydra.v1.DeployService"
 Context = grpc.aio.ServicerContext[Message, Message]
 _Accept = Callable[[Target, Message, CallOptions], Awaitable[Accepted]]
 
