@@ -14,6 +14,7 @@ from tests.descriptors import OPTIONS_FILE, as_contract, contract
 from tests.installation import IMAGE, Installation
 from tests.interop.curls import Grpcurl
 from tests.interop.relay import Relay
+from tests.waiting import until
 from tests.wire_contract import FILES
 
 pytestmark = pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="session")
@@ -109,7 +110,11 @@ async def test_metadata_go_both_ways(grpcurl: Grpcurl, installation: Installatio
     deployment_id = await installation.deployment(await installation.world())
     given = ("-H", "x-hydra-mode: submit", "-H", "x-restate-key: of the caller", "-H", "x-hydra-caller: release-bot")
 
+    async def begun() -> bool:
+        return bool(await installation.rows(tables.hydra_operations, deployment_id=deployment_id))
+
     submitted = await grpcurl.call(f"{SERVICE}/Deploy", image(deployment_id), "-v", *given)
+    await until(begun)  # another key does not wait for it, and would be the operation if it came first
     waited = await grpcurl.call(f"{SERVICE}/Deploy", image(deployment_id))
 
     assert (submitted.code, waited.code) == (0, 0)
