@@ -13,7 +13,7 @@ from hydra.v1 import deploy_pb2, deploy_pb2_grpc
 
 from service.dev.ports import free_port
 from service.errors import HydraError
-from service.rpc.servicer import SERVICE
+from service.rpc.call import SERVICE
 from service.rpc.status import abort
 
 

@@ -14,6 +14,7 @@ from service.database.engine import Database
 from service.database.migrations import migrate
 from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour
+from tests.build_site import BUILD_LEASE
 from tests.chaos.crashes.aim import FOLDER, Post
 from tests.chaos.crashes.outside import Outside, WatchedFaults, builds
 from tests.chaos.crashes.registry import PASSWORD, USERNAME, FakeRegistry
@@ -27,7 +28,6 @@ _ACCEPTED = (200, 202)
 # Longer than a run, and so a replaced deployment is left with its scheduled stop; shorter than the patience of a test
 # for the lease of an execution that died.
 _DEPLOY = {"standby_delay": '"30m"', "health_timeout": '"60s"', "step_timeout": '"2m"'}
-BUILD_LEASE = "3s"
 _STARTS = "External error"  # what Restate's SQL says before it has found its partitions
 ENCRYPTED = b"planted encrypted variables"
 

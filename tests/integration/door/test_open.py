@@ -10,8 +10,8 @@ import pytest
 from service.config import GrpcSettings
 from service.dev.ports import free_port
 from service.rpc.address import is_loopback
+from service.rpc.call import SERVICE
 from service.rpc.entrance import Access
-from service.rpc.servicer import SERVICE
 from tests.command import Ended, hydra
 from tests.installation import Installation
 from tests.integration.door.callers import (

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from service.rpc.servicer import SERVICE
+from service.rpc.call import SERVICE
 from tests.installation import Installation
 from tests.integration.door.callers import (
     DEPLOYER,

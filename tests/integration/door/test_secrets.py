@@ -14,7 +14,7 @@ from service.database import tables
 from service.dev import snapshot
 from service.dev.ports import free_port
 from service.dev.process import Process
-from service.rpc.servicer import SERVICE
+from service.rpc.call import SERVICE
 from tests.command import hydra
 from tests.installation import Installation, deploy_request
 from tests.integration.door.callers import DEPLOYER, LATE, OPERATOR, READER, bearer

@@ -10,7 +10,7 @@ import pytest
 from hydra.v1 import deploy_pb2_grpc
 
 from service.database import tables
-from service.rpc.servicer import SERVICE
+from service.rpc.call import SERVICE
 from tests.installation import Installation, deploy_request
 from tests.integration.door.callers import (
     DEPLOYER,

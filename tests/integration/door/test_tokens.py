@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from hydra.v1 import deploy_pb2
 
 from service.database import tables
+from service.rpc.call import SERVICE
 from service.rpc.reflection import V1
-from service.rpc.servicer import SERVICE
 from tests.installation import Installation, deploy_request
 from tests.integration.door.callers import (
     DEPLOYER,
