@@ -108,7 +108,7 @@ async def new_site(database: Database) -> Site:
 
 async def test_what_is_ordered_runs_and_what_is_stopped_goes(site: Site) -> None:
     await site.order(replicas=2)
-    async with site.agent(AgentBehaviour(start_delay=timedelta(milliseconds=150))):
+    async with site.agent(AgentBehaviour(start_delay=timedelta(seconds=1))):
         await site.show(pending=2)
         pending = {row["id"]: row["k8s_name"] for row in await site.instances()}
         await site.show(running=2)
@@ -347,7 +347,7 @@ async def test_policies_are_applied(site: Site) -> None:
 
 async def test_a_deployment_that_vanished_is_passed_over(site: Site) -> None:
     await site.order()
-    async with site.agent(AgentBehaviour(start_delay=timedelta(milliseconds=200))) as agent:
+    async with site.agent(AgentBehaviour(start_delay=timedelta(seconds=1))) as agent:
         await site.show(pending=2)
         await site.write(delete(tables.deployments).where(tables.deployments.c.id == site.deployment_id))
         agent.behave(replace(AT_ONCE, fate=Fate.FAIL))
@@ -370,7 +370,7 @@ async def test_trouble_with_the_database_is_waited_out(tmp_path: Path) -> None:
     database = await Database.open(parse(await server.create_database()))
     await migrate(database)
     site = await new_site(database)
-    async with site.agent(AgentBehaviour(start_delay=timedelta(milliseconds=200))):
+    async with site.agent(AgentBehaviour(start_delay=timedelta(seconds=1))):
         await site.order()
         await site.show(pending=2)
         await server.kill()
@@ -388,8 +388,9 @@ async def test_a_fault_of_its_own_is_not_hidden(site: Site) -> None:
     async def break_down() -> None:
         async with site.agent():
             await site.write(text("DROP TABLE instances"))
+            (at_work,) = (task for task in asyncio.all_tasks() if task.get_name() == f"agent {site.region.name}")
             await site.order()
-            await asyncio.sleep(0.3)
+            await asyncio.wait([at_work])
 
     with pytest.raises(DBAPIError, match="instances"):
         await break_down()
