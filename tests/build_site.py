@@ -27,7 +27,7 @@ from tests.servers.github import FakeGitHub
 from tests.servers.github_repository import Head
 from tests.waiting import until
 
-BUILD_LEASE = "6s"  # a machine that is busy may renew late
+BUILD_LEASE = "6s"  # a machine that is busy may renew late; a test waits for that of an execution that died
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ ROWS_PER_POLL = 100
 _REGION, _CURSOR = "region", "cursor"
 
 
-def _after_cursor(query: Select[Any], table: Table) -> Select[Any]:
-    return query.where(table.c.version > bindparam(_CURSOR)).order_by(table.c.version).limit(ROWS_PER_POLL)
+def _stream(query: Select[Any], table: Table) -> Select[Any]:
+    news = query.where(table.c.region_id == bindparam(_REGION), table.c.version > bindparam(_CURSOR))
+    return news.order_by(table.c.version).limit(ROWS_PER_POLL)
 
 
 # What is asked many times a second is written once: writing it anew costs more than its answer.
@@ -51,19 +52,14 @@ _PLACED: Select[Any] = (
     )
     .join(deployments, deployments.c.id == deployment_topology.c.deployment_id)
     .join(workspaces, workspaces.c.id == deployments.c.workspace_id)
-    .where(deployment_topology.c.region_id == bindparam(_REGION))
 )
-_ORDERS = _after_cursor(_PLACED, deployment_topology)
-_SENTINEL_ORDERS = _after_cursor(
-    select(sentinels.c.version, sentinels.c.k8s_name, sentinels.c.desired_state, sentinels.c.desired_replicas).where(
-        sentinels.c.region_id == bindparam(_REGION)
-    ),
+_ORDERS = _stream(_PLACED, deployment_topology)
+_SENTINEL_ORDERS = _stream(
+    select(sentinels.c.version, sentinels.c.k8s_name, sentinels.c.desired_state, sentinels.c.desired_replicas),
     sentinels,
 )
-_POLICIES = _after_cursor(
-    select(
-        cilium_network_policies.c.version, cilium_network_policies.c.k8s_name, cilium_network_policies.c.policy
-    ).where(cilium_network_policies.c.region_id == bindparam(_REGION)),
+_POLICIES = _stream(
+    select(cilium_network_policies.c.version, cilium_network_policies.c.k8s_name, cilium_network_policies.c.policy),
     cilium_network_policies,
 )
 
@@ -135,10 +131,10 @@ async def desired_deployments(
     """Say which of the deployments are to run; that is for `deployments.desired_state` to decide here."""
     rows = await conn.execute(
         _PLACED.where(
+            deployment_topology.c.region_id == region_id,
             deployments.c.id.in_(sorted(deployment_ids)),
             deployments.c.desired_state == DesiredState.RUNNING.value,
-        ),
-        {_REGION: region_id},
+        )
     )
     return {row.deployment_id: _read_placed(row) for row in rows}
 

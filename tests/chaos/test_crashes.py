@@ -9,7 +9,6 @@ a run of its own; else every step once, at one of its points, several in a run, 
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -76,11 +75,13 @@ async def _crash(
     site: CrashSite, flow: Flow, aimed: list[Aimed], undisturbed: Outcome, record_property: Record
 ) -> list[str]:
     # Which of two rows of a comment comes first is not told, and the older one's changes nothing if it is the second.
-    differences = ["never met"]
+    differences: list[str] = []
     for _ in range(_TRIES):
-        with suppress(NeverMet):
+        try:
             differences = await trial(site, flow, [fault for *_, fault in aimed], undisturbed)
             break
+        except NeverMet as never:
+            differences = [str(never)]
     for step, victim, point, _ in aimed:
         record_property("crash", list(Cell(flow.name, _name(step), victim, point, not differences)))
     what = "; ".join(f"{victim} at {_name(step)} {fault.spot} {fault.number}" for step, victim, _, fault in aimed)

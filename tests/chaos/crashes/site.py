@@ -25,8 +25,7 @@ from tests.servers.fake_buildkit import FakeBuildKit
 from tests.servers.github import FakeGitHub
 
 _ACCEPTED = (200, 202)
-# Longer than a run, and so a replaced deployment is left with its scheduled stop; shorter than the patience of a test
-# for the lease of an execution that died.
+# Longer than a run, and so a replaced deployment is left with its scheduled stop.
 _DEPLOY = {"standby_delay": '"30m"', "health_timeout": '"60s"', "step_timeout": '"2m"'}
 _STARTS = "External error"  # what Restate's SQL says before it has found its partitions
 ENCRYPTED = b"planted encrypted variables"

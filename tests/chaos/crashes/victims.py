@@ -53,21 +53,17 @@ class Worker:
         self.pid = int(await self._tell("start"))
 
         async def is_ready_or_dead() -> bool:
-            return not await self._lives() or await self.is_ready()
+            return await self._is_dead() or await self.is_ready()
 
         await until(is_ready_or_dead)
 
     async def died(self) -> None:
         """Wait for its end, which has to be by SIGKILL."""
-
-        async def is_dead() -> bool:
-            return not await self._lives()
-
-        await until(is_dead)
+        await until(self._is_dead)
         self.pid = 0
 
     async def kill(self) -> None:
-        if await self._lives():  # else its pid may be another's by now
+        if not await self._is_dead():  # else its pid may be another's by now
             os.kill(self.pid, signal.SIGKILL)
         await self.died()
 
@@ -87,10 +83,10 @@ class Worker:
                 return answer.status == _READY
         return False
 
-    async def _lives(self) -> bool:
+    async def _is_dead(self) -> bool:
         seen = await self._tell("look")
         assert seen in (_ALIVE, _KILLED), f"the worker ended by itself, with {seen}"
-        return seen == _ALIVE
+        return seen == _KILLED
 
     async def _tell(self, command: str) -> str:
         # To its end, whoever is cancelled: the next one would read this one's answer.
