@@ -125,9 +125,10 @@ async def test_a_lock_wait_that_times_out_is_retried(mariadb_dsn: Dsn) -> None:
 async def test_how_a_session_is_set_up(mariadb_dsn: Dsn) -> None:
     changed = replace(mariadb_dsn, session=(("lock_wait_timeout", "7"), ("lc_messages", "'de_DE'")))
     async with opened(changed) as database:
-        query = "SELECT @@tx_isolation, @@innodb_lock_wait_timeout, @@lock_wait_timeout, @@lc_messages, @@autocommit"
+        timeouts = "@@innodb_lock_wait_timeout, @@lock_wait_timeout, @@wait_timeout"
+        query = f"SELECT @@tx_isolation, {timeouts}, @@lc_messages, @@autocommit"
         row = (await database.read(lambda conn: conn.execute(text(query)))).one()
-        assert tuple(row) == ("READ-COMMITTED", 5, 7, "de_DE", 0)
+        assert tuple(row) == ("READ-COMMITTED", 5, 7, 60, "de_DE", 0)
         charset = "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
         row = (await database.read(lambda conn: conn.execute(text(charset)))).one()
         assert set(row) == {"utf8mb4"}
