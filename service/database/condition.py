@@ -1,5 +1,6 @@
 """What a database says of itself: for who looks after an installation."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -16,6 +17,28 @@ _NO_VERSION = -1  # that of no row
 # MySQL's and MariaDB's error numbers, and SQLite's primary code (https://sqlite.org/rescode.html).
 _READ_ONLY = {"mysql": frozenset({1290, 1792, 1836}), "sqlite": frozenset({8})}
 _NOT_ALLOWED = frozenset({1142, 1143, 1044})
+_NOT_PRIVILEGED = 1227
+
+# Times in innodb_trx are the system's, whatever the session's time zone is.
+_OLD_TRANSACTIONS = text(
+    """
+    SELECT trx_mysql_thread_id AS connection_id, p.user AS user, p.host AS host,
+           TIMESTAMPDIFF(SECOND, trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')) AS seconds
+    FROM information_schema.innodb_trx JOIN information_schema.processlist p ON p.id = trx_mysql_thread_id
+    WHERE p.db = DATABASE() AND trx_rows_locked + trx_rows_modified > 0 HAVING seconds >= :seconds
+    ORDER BY seconds DESC, connection_id
+    """
+)
+
+
+@dataclass(frozen=True)
+class OldTransaction:
+    """A transaction that holds rows; `host` is where its client is, as the server knows it."""
+
+    connection_id: int
+    user: str
+    host: str
+    age: timedelta
 
 
 async def version(db: Database) -> str:
@@ -71,3 +94,23 @@ async def clock_ms(db: Database) -> int | None:
         return int((await connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(3))")) or 0) * 1000)
 
     return await db.read(work, bound=_BOUND)
+
+
+async def old_transactions(db: Database, age: timedelta) -> list[OldTransaction] | None:
+    """List the transactions in this schema that are this old and hold rows, the oldest first.
+
+    None where this user may not look (PROCESS). Empty for SQLite, which has no such list. Raises Transient.
+    """
+    if db.dialect == "sqlite":
+        return []
+
+    async def work(connection: AsyncConnection) -> list[OldTransaction]:
+        rows = await connection.execute(_OLD_TRANSACTIONS, {"seconds": age.total_seconds()})
+        return [OldTransaction(row.connection_id, row.user, row.host, timedelta(seconds=row.seconds)) for row in rows]
+
+    try:
+        return await db.read(work, bound=_BOUND)
+    except DBAPIError as error:
+        if code(error) != _NOT_PRIVILEGED:
+            raise
+        return None

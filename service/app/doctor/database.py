@@ -1,9 +1,10 @@
-"""The database: whether it answers, has all tables, takes writes, and keeps the same time."""
+"""The database: whether it answers, has all tables, takes writes, keeps the same time, and nobody holds it up."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
-from service.app.doctor.checks import Examination, Part, reading
+from service.app.doctor.checks import Examination, Finding, Part, reading
 from service.clock import now_ms
 from service.config import Settings
 from service.database import condition
@@ -15,6 +16,7 @@ from service.errors import HydraError
 PART = Part("database")
 
 _SHOWN = 3
+_OLD = timedelta(minutes=1)  # a transaction of ours ends within half of that
 _WRITES_ADVICE = "point database.primary to the server that takes writes, as a user who may read and write all tables"
 
 
@@ -56,6 +58,21 @@ async def _primary(database: Database, dsn: Dsn) -> Examination:
         yield PART.warning("writes", "the server is set to read-only, although this user may write", _WRITES_ADVICE)
     else:
         yield PART.ok("writes", "they are taken")
+    yield await transactions(database)
+
+
+async def transactions(database: Database, age: timedelta = _OLD) -> Finding:
+    """Look for whoever has held rows for so long that others give up waiting."""
+    old = await condition.old_transactions(database, age)
+    if old is None:
+        return PART.off("transactions", "only a user with the privilege PROCESS may look how old they are")
+    if not old:
+        return PART.ok("transactions", "none holds rows for long")
+    said = [
+        f"connection {each.connection_id} of {each.user} at {each.host} has held rows for {each.age.seconds} s"
+        for each in old
+    ]
+    return PART.warning("transactions", listed(said), "deploys may wait for these rows: end it, or KILL its connection")
 
 
 def _is_missing(dsn: Dsn) -> bool:

@@ -68,9 +68,11 @@ async def whole(
             "HYDRA_GITHUB__PRIVATE_KEY_PEM": github.app.private_key_pem,
             "HYDRA_GITHUB__API_URL": github.url,
         }
-        options = StackOptions(
-            dsn=await mariadb.create_database(), restate=RestateOptions(fsync=False), environ=environ
-        )
+        dsn = await mariadb.create_database()
+        await mariadb.administer(
+            f"GRANT PROCESS ON *.* TO {parse_dsn(dsn).user}@'127.0.0.1'"
+        )  # to look at transactions
+        options = StackOptions(dsn=dsn, restate=RestateOptions(fsync=False), environ=environ)
         async with LocalStack(folder, options) as stack:
             yield Whole(stack, environ)
 
