@@ -18,8 +18,10 @@ from service.app.reconciling import open_admin, reconciling
 from service.app.rpc import serve_rpc
 from service.app.services import handlers_of, objects_of, options_of, say_what_is_left_out
 from service.config import Settings
+from service.database.dsn import parse as parse_dsn
 from service.database.engine import Database
 from service.database.migrations import check_schema
+from service.database.pools import overruled
 from service.durable.binding import Handler
 from service.durable.endpoint import Address, Endpoint
 from service.durable.journal import NullHook, StepHook
@@ -49,6 +51,8 @@ async def serve(settings: Settings, role: Role, hook: StepHook | None = None) ->
     """
     if settings.ignored_keys:
         log.warning("keys of the configuration that nothing here knows", keys=list(settings.ignored_keys))
+    if names := overruled(parse_dsn(settings.database.primary.get_secret_value())):
+        log.warning("session variables in database.primary that do not count", names=names)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

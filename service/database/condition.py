@@ -85,6 +85,20 @@ async def is_read_only(db: Database) -> bool:
     return await db.read(work, bound=_BOUND)
 
 
+async def isolation(db: Database) -> str:
+    """Read the isolation level of our transactions, in the server's words; empty for SQLite. Raises Transient."""
+    if db.dialect == "sqlite":
+        return ""
+    # MySQL has the first name, MariaDB before 11.1 the second.
+    query = text("SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
+
+    async def work(connection: AsyncConnection) -> str:
+        row = (await connection.execute(query)).first()
+        return str(row[1]) if row else ""
+
+    return await db.read(work, bound=_BOUND)
+
+
 async def clock_ms(db: Database) -> int | None:
     """Read the server's clock, Unix milliseconds; None for SQLite, whose clock is this machine's. Raises Transient."""
     if db.dialect == "sqlite":

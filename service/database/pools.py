@@ -40,6 +40,9 @@ _IDLE = (
     "idle_write_transaction_timeout",
     "idle_readonly_transaction_timeout",
 )
+# What our transactions rely on, whatever a DSN says: to see what was committed before they got a lock, and to be one.
+ISOLATION = "READ COMMITTED"
+_OURS_ALONE = frozenset({"tx_isolation", "transaction_isolation", "autocommit"})
 _BUSY_TIMEOUT_MS = 5000
 
 BEGIN = "hydra_begin"  # execution option: the statement that begins a transaction on SQLite
@@ -79,7 +82,7 @@ def _mysql(dsn: Dsn) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("mysql+aiomysql"),
         async_creator=connect,
-        isolation_level="READ COMMITTED",
+        isolation_level=ISOLATION,
         hide_parameters=True,
         **_MYSQL_POOL,
     )
@@ -152,10 +155,15 @@ def session_statement(dsn: Dsn) -> str:
         "innodb_lock_wait_timeout": str(_LOCK_WAIT_SECONDS),
         "lock_wait_timeout": str(_METADATA_LOCK_WAIT_SECONDS),
         "wait_timeout": str(_IDLE_SECONDS),
-        **{name.lower(): value for name, value in dsn.session},
+        **{name.lower(): value for name, value in dsn.session if name not in overruled(dsn)},
     }
     session |= {name: str(_idle_seconds(session[name])) for name in _IDLE if name in session}
     return "SET " + ", ".join(f"{name} = {value}" for name, value in session.items())
+
+
+def overruled(dsn: Dsn) -> list[str]:
+    """Return the session variables of a DSN that do not count, as it spells them."""
+    return [name for name, _ in dsn.session if name.lower() in _OURS_ALONE]
 
 
 def _idle_seconds(asked: str) -> int:

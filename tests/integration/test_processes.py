@@ -98,6 +98,17 @@ async def test_a_worker_serves_the_services_that_it_is_set_to(installation: Inst
     assert "services.versioning is false: another worker of this release has to serve it" in log
 
 
+@pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="session")
+async def test_what_does_not_count_of_a_dsn_is_told(installation: Installation) -> None:
+    dsn = f"{installation.stack.dsn}&tx_isolation='REPEATABLE-READ'"
+    environ = {"HYDRA_DATABASE__PRIMARY": dsn, "HYDRA_RESTATE__REGISTER_AS": ""}
+    async with another(installation, "worker", environ) as (process, url):
+        await ready(installation, process, url)
+        (told,) = (line for line in process.log.read_text().splitlines() if "do not count" in line)
+    assert "tx_isolation" in told
+    assert "REPEATABLE" not in told
+
+
 async def test_a_taken_port_stops_the_start(installation: Installation) -> None:
     taken = installation.stack.settings().restate.http_port
     environ = {"HYDRA_RESTATE__HTTP_PORT": str(taken), "HYDRA_RESTATE__REGISTER_AS": ""}

@@ -11,6 +11,7 @@ from service.database import condition
 from service.database.dsn import Dsn, parse
 from service.database.engine import Database
 from service.database.migrations import check_schema
+from service.database.pools import ISOLATION, overruled
 from service.errors import HydraError
 
 PART = Part("database")
@@ -58,7 +59,19 @@ async def _primary(database: Database, dsn: Dsn) -> Examination:
         yield PART.warning("writes", "the server is set to read-only, although this user may write", _WRITES_ADVICE)
     else:
         yield PART.ok("writes", "they are taken")
+    if database.dialect == "mysql":
+        yield _isolation(await condition.isolation(database), overruled(dsn))
     yield await transactions(database)
+
+
+def _isolation(found: str, asked: Sequence[str]) -> Finding:
+    if found.replace("-", " ") != ISOLATION:
+        advice = f"let every session have {ISOLATION}, which was asked for: a proxy before the database may change it"
+        return PART.fault("isolation", f"our transactions are {found or 'of an unknown level'}", advice)
+    if asked:
+        said = f"database.primary sets {', '.join(asked)}, which does not count: our transactions are {ISOLATION}"
+        return PART.warning("isolation", said, "take it out of the DSN")
+    return PART.ok("isolation", f"our transactions are {ISOLATION}")
 
 
 async def transactions(database: Database, age: timedelta = _OLD) -> Finding:

@@ -164,6 +164,15 @@ async def test_a_database_that_takes_no_writes_is_a_fault(mariadb: MariaDB, migr
     assert (found["writes"].level, found["writes"].found) == (Level.FAULT, "it is read-only")
 
 
+async def test_an_isolation_that_the_dsn_asks_for_is_told(migrated: tuple[str, Database]) -> None:
+    dsn, _ = migrated
+    found = (await look(DATABASE, "", f"{dsn}&tx_isolation='REPEATABLE-READ'&AutoCommit=true"))["isolation"]
+    assert found.level is Level.WARNING
+    assert found.found.startswith("database.primary sets tx_isolation, AutoCommit, which does not count")
+    assert "READ COMMITTED" in found.found
+    assert (await look(DATABASE, "", dsn))["isolation"].level is Level.OK
+
+
 async def test_a_transaction_that_has_held_rows_for_long_is_named(
     mariadb: MariaDB, migrated: tuple[str, Database]
 ) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.database import condition
 from service.database.dsn import Dsn, parse
 from service.database.engine import Database
 from service.errors import FailedPrecondition, Transient
@@ -134,13 +135,51 @@ async def test_how_a_session_is_set_up(mariadb_dsn: Dsn) -> None:
         assert set(row) == {"utf8mb4"}
 
 
-async def test_a_transaction_sees_what_others_commit(database: Database) -> None:
+# What Go's driver would set in each session.
+OTHERWISE = (
+    "tx_isolation='REPEATABLE-READ'",
+    "TX_Isolation=%22SERIALIZABLE%22",
+    "transaction_isolation=%27REPEATABLE-READ%27",
+    "tx_isolation=READ-UNCOMMITTED&Transaction_Isolation='REPEATABLE-READ'",
+    "autocommit=true",
+    "AutoCommit=1&tx_isolation='REPEATABLE-READ'",
+)
+
+
+@pytest.fixture(params=["", *OTHERWISE])
+async def insisting(request: pytest.FixtureRequest, mariadb: MariaDB) -> AsyncIterator[Database]:
+    """Open a database by a DSN that asks for other transactions than ours."""
+    async with opened(parse(f"{await mariadb.create_database()}&{request.param}")) as database:
+        yield database
+
+
+async def test_a_transaction_sees_what_others_commit(insisting: Database) -> None:
     async def work(conn: AsyncConnection) -> list[int | None]:
         before = await conn.scalar(text("SELECT n FROM t WHERE id = 1"))
-        await database.transact(add)
+        await insisting.transact(add)
         return [before, await conn.scalar(text("SELECT n FROM t WHERE id = 1"))]
 
-    assert await database.transact(work) == [0, 1]
+    assert await insisting.transact(work) == [0, 1]
+
+
+async def test_a_transaction_is_all_or_nothing(insisting: Database) -> None:
+    async def work(conn: AsyncConnection) -> None:
+        await add(conn)
+        assert await numbers(insisting) == [0, 0]
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await insisting.transact(work)
+    assert await numbers(insisting) == [0, 0]
+
+
+async def test_every_connection_has_our_isolation(insisting: Database) -> None:
+    async def work(conn: AsyncConnection) -> tuple[str, int]:
+        await asyncio.sleep(0.05)
+        return tuple((await conn.execute(text("SELECT @@tx_isolation, @@autocommit"))).one())
+
+    assert set(await asyncio.gather(*(insisting.read(work) for _ in range(5)))) == {("READ-COMMITTED", 0)}
+    assert await condition.isolation(insisting) == "READ-COMMITTED"
 
 
 async def test_a_connection_that_is_killed_is_replaced(database: Database, mariadb: MariaDB) -> None:
