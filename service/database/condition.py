@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.database.engine import Database
 from service.database.failures import code
 from service.database.tables import hydra_schema
+from service.errors import Transient
 
 _BOUND = timedelta(seconds=4)
 _NO_VERSION = -1  # that of no row
@@ -67,6 +68,10 @@ async def refusal_of_writes(db: Database) -> str:
         await db.transact(work, bound=_BOUND)
     except DBAPIError as error:
         number = code(error) or 0
+    except Transient as error:
+        number = int(error.facts.get("code", "0"))
+        if number not in _READ_ONLY[db.dialect]:
+            raise
     else:
         return ""
     if (number & 0xFF if db.dialect == "sqlite" else number) in _READ_ONLY[db.dialect]:

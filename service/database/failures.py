@@ -19,6 +19,15 @@ _TRANSIENT_CODES = frozenset(
         1020,  # the row changed since it was read (MariaDB's snapshot isolation)
     }
 )  # fmt: skip
+# The server is there, but is not, or no longer, the one that takes writes: another may be. The first three are those of
+# Go's driver (rejectReadOnly).
+_STEPPED_DOWN = frozenset(
+    {
+        1290, 1792, 1836,  # it is read-only: by an option (Aurora's, too), as a transaction, InnoDB alone
+        3032, 3101,  # it is offline; its group did not take the transaction (MySQL Group Replication)
+        1047,  # the node is out of its cluster, or not in it yet (Galera)
+    }
+)  # fmt: skip
 _TRANSIENT_TEXTS = (
     "bad connection",
     "invalid connection",
@@ -32,11 +41,16 @@ _SQLITE_DUPLICATES = frozenset(
     {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID}
 )
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_READ_ONLY = "the database takes no writes: it is read-only"
 _REFUSALS = {
     1044: "the database refuses this user the schema",
     1045: "the database refuses the user or the password",
     1049: "the database server has no such schema",
+    1047: "the database's node is not ready: it is not a part of its cluster",
+    1290: _READ_ONLY,
     1698: "the database refuses the user or the password",
+    1792: _READ_ONLY,
+    1836: _READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: "the SQLite file cannot be opened: its folder has to exist and be writable",
 }
 
@@ -65,6 +79,11 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, exc.TimeoutError | EOFError) or _is_network(error)
 
 
+def has_stepped_down(error: BaseException) -> bool:
+    """Tell whether the server is not the one that takes writes: who connects anew may find another."""
+    return not isinstance(error, sqlite3.Error) and code(error) in _STEPPED_DOWN
+
+
 def unavailable(error: BaseException) -> Transient:
     """Return the error for callers. Neither its text nor its facts hold an address, a user or SQL."""
     number = code(error)
@@ -79,7 +98,7 @@ def _is_transient_origin(error: exc.DBAPIError) -> bool:
     if isinstance(error.orig, sqlite3.Error):
         # The low byte is the primary code: SQLITE_BUSY_SNAPSHOT is SQLITE_BUSY with a reason.
         return number is not None and number & 0xFF in _SQLITE_BUSY
-    if number in _TRANSIENT_CODES:
+    if number in _TRANSIENT_CODES | _STEPPED_DOWN:
         return True
     if not isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError):
         return False  # its text quotes the caller's values

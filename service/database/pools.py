@@ -15,12 +15,13 @@ from typing import Any
 
 import aiomysql  # type: ignore[import-untyped] # neither driver carries types
 from pymysql.constants import CLIENT, ER  # type: ignore[import-untyped]
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.engine import URL, AdaptedConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.database.dsn import Dsn
+from service.database.failures import has_stepped_down
 from service.errors import FailedPrecondition
 
 # Sizes and lifetime of 03 · 2.0. The wait for a free connection is shorter than the bound of a transaction, so
@@ -88,7 +89,14 @@ def _mysql(dsn: Dsn) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "checkout", _ping)
+    event.listen(engine.sync_engine, "handle_error", _leave)
     return engine
+
+
+def _leave(trouble: ExceptionContext) -> None:
+    """Drop all connections to a server that takes no writes any more: they would live on, and lead there for ever."""
+    if has_stepped_down(trouble.original_exception):
+        trouble.is_disconnect = True
 
 
 def _ping(connection: AdaptedConnection, *_: Any) -> None:

@@ -225,6 +225,48 @@ async def test_a_crash_in_the_middle_of_a_transaction(own_mariadb: MariaDB) -> N
         assert await numbers(database) == [2, 1]  # what was committed before the crash is still there
 
 
+async def test_a_server_that_is_read_only_for_a_while(own_mariadb: MariaDB) -> None:
+    async with opened(parse(await own_mariadb.create_database())) as database:
+        await own_mariadb.administer("SET GLOBAL read_only = 1")
+        assert await condition.refusal_of_writes(database) == "it is read-only"
+        with pytest.raises(Transient, match="read-only") as failed:
+            await database.transact(add)
+        assert failed.value.facts == {"code": "1290"}
+        await own_mariadb.administer("SET GLOBAL read_only = 0")
+        await database.transact(add)
+        assert await numbers(database) == [1, 0]
+
+
+@pytest.mark.parametrize("when", ["before", "commit"])
+async def test_nobody_stays_with_a_server_that_became_read_only(own_mariadb: MariaDB, when: str) -> None:
+    """As an old primary does whose connections live on: the next try asks anew who takes writes."""
+    async with opened(parse(await own_mariadb.create_database())) as database:
+        tried: list[int] = []
+
+        async def connection_id(conn: AsyncConnection) -> int:
+            return int(await conn.scalar(text("SELECT CONNECTION_ID()")) or 0)
+
+        async def work(conn: AsyncConnection) -> None:
+            tried.append(await connection_id(conn))
+            if len(tried) == 2:
+                await own_mariadb.administer("SET GLOBAL read_only = 0")
+            await add(conn)
+            if len(tried) == 1:
+                await own_mariadb.administer("SET GLOBAL read_only = 1")
+
+        before = await asyncio.gather(*(database.read(connection_id) for _ in range(10)))
+        if when == "before":
+            await own_mariadb.administer("SET GLOBAL read_only = 1")
+        await database.transact(work)
+        after = await asyncio.gather(*(database.read(connection_id) for _ in range(10)))
+
+        assert len(tried) == 2
+        assert tried[0] in before
+        assert tried[1] not in before
+        assert set(before).isdisjoint(after)
+        assert await numbers(database) == [1, 0]
+
+
 async def test_an_outage_is_transient_and_tells_no_secret(own_mariadb: MariaDB) -> None:
     dsn = parse(await own_mariadb.create_database())
     async with opened(dsn) as database:

@@ -7,10 +7,11 @@ import pytest
 from pymysql import err  # type: ignore[import-untyped] # the driver carries no types
 from sqlalchemy import exc
 
-from service.database.failures import code, is_duplicate_key, is_transient, unavailable
+from service.database.failures import code, has_stepped_down, is_duplicate_key, is_transient, unavailable
 from service.errors import NotFound
 
 TRANSIENT = (1213, 1205, 1040, 2006, 2013, 2002, 2003, 1053, 1927, 4031)
+STEPPED_DOWN = (1290, 1792, 1836, 3032, 3101, 1047)
 SECRETS = ("db.internal", "hunter2", "SELECT", "10.0.0.7", "scott")
 
 
@@ -32,9 +33,20 @@ def sqlite_error(script: str) -> sqlite3.Error:
     raise AssertionError(script)
 
 
-@pytest.mark.parametrize("number", TRANSIENT)
+@pytest.mark.parametrize("number", [*TRANSIENT, *STEPPED_DOWN])
 def test_numbers_that_pass(number: int) -> None:
     assert is_transient(wrapped(exc.OperationalError, err.OperationalError(number, "at db.internal")))
+
+
+@pytest.mark.parametrize("number", [*TRANSIENT, *STEPPED_DOWN, 1062])
+def test_servers_that_take_no_writes_any_more(number: int) -> None:
+    assert has_stepped_down(err.OperationalError(number, "at db.internal")) is (number in STEPPED_DOWN)
+
+
+def test_a_number_of_sqlite_is_none_of_mysqls() -> None:
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = 1290
+    assert not has_stepped_down(error)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +132,7 @@ def test_duplicate_keys(error: Exception, *, expected: bool) -> None:
         (2003, "Can't connect to MySQL server on 'db.internal' (10.0.0.7)"),
         (1045, "Access denied for user 'scott'@'10.0.0.7' (using password: YES)"),
         (1049, "Unknown database 'scott'"),
+        (1290, "The MariaDB server is running with the --read-only option: SELECT"),
     ],
 )
 def test_what_callers_see_names_no_address_and_no_sql(number: int, text: str) -> None:
