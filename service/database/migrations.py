@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 
 from sqlalchemy import Connection, Inspector, Table, UniqueConstraint, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
+from service.database import versions
 from service.database.engine import Database
 from service.database.tables import hydra_builds, hydra_schema, ours, reference
 from service.database.tables.types import Choice
@@ -59,6 +61,14 @@ async def migrate(db: Database) -> MigrationReport:
             return await connection.run_sync(_migrate)
 
     return await db.transact(work, bound=_BOUND)
+
+
+async def raise_versions(db: Database) -> list[versions.Raised]:
+    """Raise all counters above what agents can have seen, after the database was restored from a backup.
+
+    That is the clock's milliseconds: no region takes a number in each of them. Raises Transient.
+    """
+    return await db.transact(partial(versions.raise_all, floor=now_ms()), bound=_BOUND)
 
 
 async def check_schema(db: Database) -> list[str]:

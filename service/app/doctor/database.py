@@ -7,7 +7,7 @@ from pathlib import Path
 from service.app.doctor.checks import Examination, Finding, Part, reading
 from service.clock import now_ms
 from service.config import Settings
-from service.database import condition
+from service.database import condition, versions
 from service.database.dsn import Dsn, parse
 from service.database.engine import Database
 from service.database.migrations import check_schema
@@ -61,6 +61,11 @@ async def _primary(database: Database, dsn: Dsn) -> Examination:
         yield PART.ok("writes", "they are taken")
     if database.dialect == "mysql":
         yield _isolation(await condition.isolation(database), overruled(dsn))
+    if behind := await database.read(versions.behind):
+        said = f"the counters of these regions are behind versions in use: {listed(behind)}"
+        yield PART.fault("versions", said, "stop all workers, and run `hydra-deploy migrate --restored`")
+    else:
+        yield PART.ok("versions", "the counters are above all that is in use")
     yield await transactions(database)
 
 

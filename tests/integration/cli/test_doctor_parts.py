@@ -164,6 +164,23 @@ async def test_a_database_that_takes_no_writes_is_a_fault(mariadb: MariaDB, migr
     assert (found["writes"].level, found["writes"].found) == (Level.FAULT, "it is read-only")
 
 
+async def test_a_counter_behind_its_rows_is_a_fault(migrated: tuple[str, Database]) -> None:
+    dsn, opened = migrated
+    topology = {"workspace_id": "w", "deployment_id": "d", "region_id": "region", "created_at": 1, "version": 11}
+    topology |= {"desired_replicas": 1, "desired_status": "running"}
+
+    async def work(conn: AsyncConnection) -> None:
+        await conn.execute(tables.hydra_region_versions.insert().values(region_id="region", version=10))
+        await conn.execute(tables.deployment_topology.insert().values(topology))
+
+    assert (await look(DATABASE, "", dsn))["versions"].level is Level.OK
+    await opened.transact(work)
+    found = (await look(DATABASE, "", dsn))["versions"]
+    assert found.level is Level.FAULT
+    assert found.found.endswith(": region")
+    assert "migrate --restored" in found.advice
+
+
 async def test_an_isolation_that_the_dsn_asks_for_is_told(migrated: tuple[str, Database]) -> None:
     dsn, _ = migrated
     found = (await look(DATABASE, "", f"{dsn}&tx_isolation='REPEATABLE-READ'&AutoCommit=true"))["isolation"]
