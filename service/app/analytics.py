@@ -18,7 +18,8 @@ _LAST_ROWS_WITHIN = timedelta(seconds=5)
 async def open_request_log(settings: Settings) -> AsyncIterator[RequestLog]:
     """Open the log of requests that the configuration names; without one, one that cannot tell."""
     url = settings.clickhouse.url.get_secret_value()
-    log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url)) if url else NullRequests()
+    max_age = settings.deploy.request_log_max_age
+    log_of_requests: RequestLog = ClickHouseRequests(parse_clickhouse(url), max_age) if url else NullRequests()
     try:
         yield log_of_requests
     finally:

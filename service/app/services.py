@@ -156,7 +156,7 @@ def options_of(settings: Settings) -> Options:
         standby_delay=settings.deploy.standby_delay,
         step_timeout=settings.deploy.step_timeout,
         quota_surge=settings.deploy.quota_surge,
-        idle_time=settings.deploy.idle_time,
+        idle_time=settings.deploy.idle_window,
         build_timeout=settings.build.timeout,
         build_tries=settings.build.tries,
         build_lease=settings.build.lease,

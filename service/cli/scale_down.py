@@ -26,7 +26,8 @@ from service.database.history import Operation
 def scale_down(*, config: Config = None, grpc: Grpc = "", dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Put previews to standby that had no requests for `deploy.idle_time`, over gRPC; --dry-run lists them.
 
-    Needs ClickHouse: without it nobody can tell what is idle. Ctrl-C only stops watching: the sweep goes on.
+    Needs ClickHouse, with the requests that sentinels log: else nobody can tell what is idle. Ctrl-C only stops
+    watching: the sweep goes on.
     """
     settings = settings_from(config)
     if dry_run:
@@ -64,7 +65,7 @@ def figures(operation: Operation) -> Text:
 
 async def _survey(settings: Settings) -> list[Surveyed]:
     async with connected(settings) as database, open_request_log(settings) as requests:
-        cutoff_ms = now_ms() - int(settings.deploy.idle_time.total_seconds() * 1000)
+        cutoff_ms = now_ms() - int(settings.deploy.idle_window.total_seconds() * 1000)
         return await survey(database, requests, cutoff_ms)
 
 
@@ -74,7 +75,7 @@ def _show_survey(settings: Settings, found: Sequence[Surveyed], *, as_json: bool
         return
     console = terminal.console()
     if found:
-        console.print(table(found, format_duration(settings.deploy.idle_time)))
+        console.print(table(found, format_duration(settings.deploy.idle_window)))
     idle = sum(preview.fate is Fate.IDLE for preview in found)
     console.print(f"{idle} of {terminal.counted(len(found), 'running preview')} would be put to standby", style="bold")
 

@@ -32,7 +32,8 @@ class Surveyed:
 async def survey(database: Database, requests: RequestLog, cutoff_ms: int) -> list[Surveyed]:
     """Go through all pages as the sweep does; only what is idle would be put to standby.
 
-    Raises FailedPrecondition where nobody counts requests, and Transient where nobody can tell now.
+    Raises FailedPrecondition where nobody counts requests, or where something is idle by a log that stands still, and
+    Transient where nobody can tell now.
     """
     await requests.active([], since_ms=cutoff_ms)
     surveyed: list[Surveyed] = []
@@ -44,6 +45,8 @@ async def survey(database: Database, requests: RequestLog, cutoff_ms: int) -> li
         read = partial(previews.passed_over, after_pk=after_pk, cursor=page.cursor, cutoff_ms=cutoff_ms)
         passed = await database.read(read)
         active = await called_since(requests, page.candidates, cutoff_ms)
+        if any(candidate.deployment_id not in active for candidate in page.candidates):
+            await requests.require_alive()
         found = [(old.app_id, old.deployment_id, _fate(old, active)) for old in page.candidates]
         found += [(new.app_id, new.deployment_id, Fate.LIVE if new.is_live else Fate.RECENT) for new in passed]
         paths = await database.read(partial(places.paths, app_ids={app_id for app_id, _, _ in found}))

@@ -53,7 +53,7 @@ async def _preview(box: Sandbox, client: DeployClient, branch: str) -> str:
 async def _fates(box: Sandbox, settings: Settings) -> dict[str, Fate]:
     """Ask what a sweep would do now."""
     async with open_request_log(settings) as requests:
-        cutoff_ms = now_ms() - int(settings.deploy.idle_time.total_seconds() * 1000)
+        cutoff_ms = now_ms() - int(settings.deploy.idle_window.total_seconds() * 1000)
         found = await survey(box.stack.database, requests, cutoff_ms)
     return {preview.deployment_id: preview.fate for preview in found}
 

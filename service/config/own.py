@@ -75,6 +75,13 @@ class DeploySettings(OwnTable):
     step_timeout: Annotated[timedelta, duration(_SECOND, _HOUR)] = 10 * 60 * _SECOND
     quota_surge: bool = True
     idle_time: Annotated[timedelta, duration(_SECOND, 30 * 24 * _HOUR)] = 6 * _HOUR
+    request_log_lag: Annotated[timedelta, duration(timedelta(), _HOUR)] = 5 * 60 * _SECOND
+    request_log_max_age: Annotated[timedelta, duration(timedelta(), 30 * 24 * _HOUR)] = 15 * 60 * _SECOND
+
+    @property
+    def idle_window(self) -> timedelta:
+        """How far a sweep looks back, so that it sees all requests of `idle_time`: the latest may be on their way."""
+        return self.idle_time + self.request_log_lag
 
 
 class BuildSettings(OwnTable):

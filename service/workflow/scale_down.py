@@ -103,15 +103,20 @@ async def _begin(journal: Journal, runtime: Runtime) -> Begun:
 
 
 async def _sweep_page(journal: Journal, runtime: Runtime, after_pk: int, cutoff_ms: int) -> Swept:
-    """Put the idle deployments of one page to rest: one database query, one ClickHouse query, short transactions."""
+    """Put the idle deployments of one page to rest: one database query, one ClickHouse query, short transactions.
+
+    Raises FailedPrecondition where the log of requests stands still.
+    """
     page = await runtime.database.read(lambda conn: previews.page(conn, after_pk, cutoff_ms))
     left = len(page.candidates)
     try:
         active = await called_since(runtime.requests, page.candidates, cutoff_ms)
+        idle = [candidate for candidate in page.candidates if candidate.deployment_id not in active]
+        if idle:  # where nothing is to be stopped, a log that stands still does no harm
+            await runtime.requests.require_alive()
     except Transient as error:
         log.warning("page of previews skipped", after_pk=after_pk, candidates=left, reason=error.reason)
         return Swept(page.cursor, left, failed=True)
-    idle = [candidate for candidate in page.candidates if candidate.deployment_id not in active]
 
     async def stop(conn: AsyncConnection, some: list[Candidate]) -> int:
         stopped = len(await previews.put_to_standby(conn, some, cutoff_ms, now_ms()))

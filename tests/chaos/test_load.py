@@ -29,6 +29,7 @@ from tests.chaos.callers import Done
 from tests.chaos.holdings import Holdings
 from tests.chaos.mortal import Lives, mortal
 from tests.installation import Installation, deploy_request
+from tests.previews import keep_log_alive
 from tests.servers.mariadb import MariaDB
 from tests.version_readers import given_twice, reading
 from tests.waiting import until
@@ -200,6 +201,7 @@ class Soak:
 
     async def sweep(self) -> None:
         while True:
+            await keep_log_alive(self._installation.stack.options.environ["HYDRA_CLICKHOUSE__URL"])
             await self._one("sweep", self._client.scale_down())
             await asyncio.sleep(2)
 

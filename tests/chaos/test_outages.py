@@ -31,7 +31,7 @@ from tests.chaos.holdings import Holdings
 from tests.chaos.outage_site import OutageSite, Servers, outage_site
 from tests.chaos.staging import deployed, staged
 from tests.installation import deploy_request
-from tests.previews import insert_previews
+from tests.previews import insert_previews, keep_log_alive
 from tests.servers.mariadb import MariaDB
 from tests.waiting import appears, until
 
@@ -174,10 +174,11 @@ async def nothing_is_left(gated: OutageSite, undisturbed: Undisturbed) -> bool:
 # ------------------------------------------------------------------------------------------- what else has to be waited
 
 
-async def test_a_sweep_without_answers_stops_nothing(gated: OutageSite) -> None:
+async def test_a_sweep_without_answers_stops_nothing(gated: OutageSite, clickhouse: ClickHouseServer) -> None:
     """Nobody can tell then who was called: it says so, in time, and the next one does the work."""
     world = await gated.installation.world(regions=(f"no-agent-{secrets.token_hex(4)}",))
     previews = await insert_previews(gated.installation.database, world, environments=2, each=2)
+    await keep_log_alive(clickhouse.url)
 
     async def resting() -> int:
         rows = await gated.installation.rows(tables.deployments, workspace_id=world.workspace_id)

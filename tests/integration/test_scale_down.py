@@ -15,13 +15,15 @@ from hydra.v1 import deploy_pb2
 
 from service.analytics.client import connect
 from service.analytics.dsn import parse
+from service.analytics.tables import create_tables
 from service.clock import now_ms
 from service.database import previews, tables
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.stack import LocalStack
 from service.dev.world import World
+from tests.command import hydra
 from tests.installation import Installation, stack_options
-from tests.previews import HOUR_MS, LONG_AGO_MS, Previews, insert_previews
+from tests.previews import HOUR_MS, LONG_AGO_MS, Previews, insert_previews, keep_log_alive
 from tests.servers.clickhouse_gate import ClickHouseGate
 from tests.servers.mariadb import MariaDB
 from tests.waiting import until
@@ -29,6 +31,7 @@ from tests.waiting import until
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 MANY_ENVIRONMENTS, EACH = (1000, 5) if FULL else (200, 3)
 PER_PAGE = 100
+LOOKS_BACK_MS = 6 * HOUR_MS + 300_000  # the idle time, and what the latest requests may take to be seen
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,27 @@ async def counted(
         yield running
 
 
+@pytest.fixture(scope="module")
+async def unwritten(
+    server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Installation, ClickHouseServer]]:
+    """Run an installation whose ClickHouse is its own: what other tests log would keep the log alive."""
+    folder = tmp_path_factory.mktemp("unwritten")
+    dsn = await server.create_database() if server else ""
+    async with ClickHouseServer(folder / "clickhouse") as clickhouse:
+        await create_tables(parse(clickhouse.url))
+        stack = LocalStack(folder, stack_options(folder, dsn, clickhouse_url=clickhouse.url))
+        async with Installation(stack) as running:
+            yield running, clickhouse
+
+
 # ---------------------------------------------------------------------------------------------------------- to act
+
+
+@pytest.fixture(autouse=True)
+async def written(clickhouse: ClickHouseServer) -> None:
+    """Have somebody called just now: no sweep believes a log that nobody writes to."""
+    await keep_log_alive(clickhouse.url)
 
 
 async def sweep(installation: Installation, timeout: float = 60) -> dict[str, Any]:
@@ -153,6 +176,38 @@ async def test_without_clickhouse_nothing_is_called_idle(installation: Installat
     assert (last["state"], last["reason"]) == ("failed", "CLICKHOUSE_NOT_CONFIGURED")
 
 
+async def test_a_log_that_has_stood_still_stops_nothing(unwritten: tuple[Installation, ClickHouseServer]) -> None:
+    """A sentinel that cannot reach ClickHouse leaves the same rows as a preview that nobody calls: none."""
+    installation, clickhouse = unwritten
+    await sweep(installation)  # where nothing could be stopped there is nothing to refuse
+    world = await quiet_world(installation)
+    inserted = await insert_previews(installation.database, world, PER_PAGE + 1, 1)
+    before = await versions(installation, inserted)
+
+    async def is_refused(why: str) -> None:
+        assert await refused(installation) == (grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_LOG_STALE")
+        assert (await resting(installation, inserted), await versions(installation, inserted)) == (set(), before)
+        last = max(await sweeps(installation), key=lambda row: row["started_at"])
+        assert (last["state"], last["reason"]) == ("failed", "REQUEST_LOG_STALE")
+        assert why in last["message"]
+        surveyed = await hydra(
+            "scale-down",
+            *("--dry-run", "--config", installation.stack.config_file),
+            environ={"HYDRA_CLICKHOUSE__URL": clickhouse.url},
+        )
+        assert (surveyed.code, surveyed.out) == (1, "")
+        assert why in surveyed.err
+        assert surveyed.err.endswith("[REQUEST_LOG_STALE]\n")
+
+    await is_refused("the request log is empty")
+    await keep_log_alive(clickhouse.url, ago_ms=HOUR_MS)
+    await is_refused("the request log has stood still since")
+
+    await keep_log_alive(clickhouse.url, ago_ms=14 * 60_000)
+    await sweep(installation)
+    assert await resting(installation, inserted) == set(inserted.deployment_ids)
+
+
 async def test_an_idle_preview_is_stopped_in_every_region(counted: Installation) -> None:
     world = await counted.world()
     idle = await counted.deployed(world, "preview")
@@ -185,8 +240,8 @@ async def test_what_is_not_idle_is_left_alone(counted: Installation, clickhouse:
     everything = [idle, active, young, updated, live, standby, archived, failed, long_ago, *production]
     for deployment_id in everything:
         await age(counted, deployment_id, LONG_AGO_MS, LONG_AGO_MS)
-    await age(counted, young, 6 * HOUR_MS - minute, None)
-    await age(counted, updated, LONG_AGO_MS, 6 * HOUR_MS - minute)
+    await age(counted, young, LOOKS_BACK_MS - minute, None)
+    await age(counted, updated, LONG_AGO_MS, LOOKS_BACK_MS - minute)
     await counted.set(tables.apps, {"id": world.app.id}, current_deployment_id=live)
     await counted.set(tables.deployments, {"id": standby}, desired_state="standby")
     await counted.set(tables.deployments, {"id": archived}, desired_state="archived")
@@ -195,7 +250,7 @@ async def test_what_is_not_idle_is_left_alone(counted: Installation, clickhouse:
     elsewhere = {**row[idle], "environment_id": "another"}
     await called(
         clickhouse,
-        [(row[active], 6 * HOUR_MS - minute), (row[long_ago], 6 * HOUR_MS + minute), (elsewhere, minute)],
+        [(row[active], LOOKS_BACK_MS - minute), (row[long_ago], LOOKS_BACK_MS + minute), (elsewhere, minute)],
     )
     before = {
         name: (await counted.row(tables.deployments, id=name), await topologies(counted, name)) for name in everything
@@ -383,7 +438,8 @@ async def test_the_journal_grows_with_pages_not_with_deployments(counted: Instal
     )
     environments = len(await counted.rows(tables.environments, slug="preview"))
     assert pages == -(-environments // PER_PAGE)
-    assert gate.asked <= MANY_ENVIRONMENTS // PER_PAGE + 1  # where nothing may be idle there is nothing to ask
+    # Where nothing may be idle there is nothing to ask; once it is asked whether the log is written.
+    assert gate.asked <= MANY_ENVIRONMENTS // PER_PAGE + 2
     assert steps.count("sweep page") == pages + 1  # the last one finds that there are no more
     # A step is two entries, and so are the request and the answer; a region that has no counter yet is asked for once.
     regions = len(await counted.rows(tables.hydra_region_versions))

@@ -19,7 +19,7 @@ from service.dev.stack import LocalStack
 from service.dev.world import PREVIEW
 from tests.installation import IMAGE, Installation, stack_options
 from tests.interop_programs import GrpcCaller, IngressCaller, ingress_caller
-from tests.previews import LONG_AGO_MS
+from tests.previews import LONG_AGO_MS, keep_log_alive
 
 NO_BUILDS = obstacle(Path())
 pytestmark = [
@@ -84,6 +84,7 @@ async def idle_preview(whole: Installation) -> str:
     world = await whole.world()
     idle = await whole.deployed(world, PREVIEW)
     await whole.set(tables.deployments, {"id": idle}, created_at=now_ms() - LONG_AGO_MS, updated_at=None)
+    await keep_log_alive(whole.stack.options.environ["HYDRA_CLICKHOUSE__URL"])
     return idle
 
 

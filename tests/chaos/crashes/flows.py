@@ -21,7 +21,7 @@ from service.durable.payload import encode
 from tests.chaos.crashes.runs import Names, Run, over
 from tests.chaos.crashes.site import ENCRYPTED, CrashSite
 from tests.installation import IMAGE, deploy_request
-from tests.previews import LONG_AGO_MS
+from tests.previews import LONG_AGO_MS, keep_log_alive
 from tests.servers.github_repository import Head
 from tests.waiting import until
 
@@ -157,6 +157,7 @@ async def _rolled_back(scene: Scene) -> None:
 async def _idle_preview(scene: Scene) -> None:
     """Have an old preview, after a sweep that has counted all regions: those are not of this world alone."""
     await _one_live(scene)
+    await keep_log_alive(scene.site.installation.stack.options.environ["HYDRA_CLICKHOUSE__URL"])
     await scene.done("ScaleDownIdlePreviewDeployments", deploy_pb2.ScaleDownIdlePreviewDeploymentsRequest())
     long_ago = now_ms() - LONG_AGO_MS
     of_world = {"app_id": scene.run.world.app.id}

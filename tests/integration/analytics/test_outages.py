@@ -21,6 +21,7 @@ from service.errors import Transient
 
 SECRET = "s3cret-and-long"  # noqa: S105 - planted
 ASKED = [Routed("ws_1", "proj_1", "env_1", "d_1")]
+MAX_AGE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def url(port: int) -> str:
 
 async def refused(url: str, answer_within: timedelta = ANSWER_WITHIN) -> Transient:
     """Ask, and return the error, which tells no secret."""
-    log = ClickHouseRequests(parse(url), answer_within)
+    log = ClickHouseRequests(parse(url), MAX_AGE, answer_within)
     with pytest.raises(Transient) as caught:
         await log.active(ASKED, now_ms())
     await log.close()
@@ -160,7 +161,7 @@ async def test_the_real_server_s_refusals(tmp_path: Path) -> None:
 
 async def test_after_an_outage_it_answers_again(tmp_path: Path) -> None:
     clickhouse = ClickHouseServer(tmp_path)
-    log = ClickHouseRequests(parse(clickhouse.url))
+    log = ClickHouseRequests(parse(clickhouse.url), MAX_AGE)
     try:
         await unavailable(log)  # not started yet
         await clickhouse.start()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -18,7 +19,7 @@ MANY = 5000
 
 @pytest.fixture
 async def log(dsn: ClickHouseDsn) -> AsyncIterator[ClickHouseRequests]:
-    log = ClickHouseRequests(dsn)
+    log = ClickHouseRequests(dsn, timedelta(minutes=15))
     yield log
     await log.close()
 

@@ -13,6 +13,7 @@ from service.dev.world import World
 from tests.inside_caller import InsideCaller
 from tests.installation import HEARS_IN_A_STEP, Installation, deploy_request
 from tests.integration.model.expected import PREVIEW, PRODUCTION, Expected, Seen
+from tests.previews import keep_log_alive
 from tests.waiting import until
 
 REGION = "us-east-1"
@@ -82,13 +83,14 @@ class Driver:
         return True
 
     async def sweep(self) -> bool:
-        """Make all previews of this app look old, and sweep; nobody ever called one."""
+        """Make all previews of this app look old, and sweep; it is others that were called."""
         environment_id = self.world.app.environments[PREVIEW]
         await self.installation.set(
             tables.deployments,
             {"environment_id": environment_id, "status": "ready"},
             updated_at=now_ms() - LONG_AGO_MS,
         )
+        await keep_log_alive(self.installation.stack.options.environ["HYDRA_CLICKHOUSE__URL"])
         request = deploy_pb2.ScaleDownIdlePreviewDeploymentsRequest()
         return await _accepted(self.installation.stub.ScaleDownIdlePreviewDeployments(request, timeout=60))
 
