@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[Admin]:
-    """Open Restate's admin API."""
-    async with Admin(settings.restate.admin_url, settings.restate.api_key.get_secret_value()) as admin:
+    """Open Restate's admin API, and what the ingress alone can tell."""
+    restate = settings.restate
+    async with Admin(restate.admin_url, restate.api_key.get_secret_value(), restate.ingress_url) as admin:
         yield admin
 
 

@@ -18,6 +18,7 @@ _TIMEOUT_SECONDS = 10.0
 _TAKEN_UP_SECONDS = 1.0
 _IDS_AT_ONCE = 200  # what one query names; the rest goes into further ones
 _KILLED = "[409] killed"
+_NOT_READY = 470  # Restate's own (05 · 1)
 
 ENDED = "completed"
 PAUSED = "paused"
@@ -60,9 +61,13 @@ class About:
 
 
 class Admin:
-    """Asks Restate's admin API, and acts by it. Every request is bounded; `api_key` is empty for none."""
+    """Asks Restate's admin API, and acts by it. Every request is bounded; `api_key` is empty for none.
 
-    def __init__(self, url: str, api_key: str = "") -> None:
+    `ingress_url` is for `knows` alone.
+    """
+
+    def __init__(self, url: str, api_key: str = "", ingress_url: str = "") -> None:
+        self._ingress_url = ingress_url.rstrip("/")
         self._authorization = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=None, trust_env=False)  # noqa: S113 - a request has one for all of it
 
@@ -125,13 +130,19 @@ class Admin:
         return await self._act(invocation_id, "resume")
 
     async def knows(self, invocation_id: str) -> bool:
-        """Tell whether there is such an invocation: asked of its own partition, by what only a paused one obeys."""
-        answer = await self._request("PATCH", f"/invocations/{invocation_id}/resume")
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            return False
-        if answer.status_code != HTTPStatus.CONFLICT:
-            _content(answer)
-        return True
+        """Tell whether there is such an invocation, touching nothing: its own partition is asked for its result.
+
+        The admin API has no such question: its introspection may miss a partition, and all else there acts. So the
+        ingress is asked. Raises Transient where that is away, FailedPrecondition where what answers is no Restate.
+        """
+        url = f"{self._ingress_url}/restate/invocation/{invocation_id}/output"
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                answer = await self._http.get(url)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            log.warning("Restate's ingress cannot be reached", error=type(error).__name__)
+            raise Transient("Restate's ingress cannot be reached", reason="RESTATE_UNAVAILABLE") from None
+        return _is_known(answer)
 
     async def unregister(self, deployment_id: str) -> bool:
         """Forget a worker's registration, whatever still belongs to it. False where there is none."""
@@ -201,6 +212,31 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:  # noqa: PLR2004 - the sign that another byte follows
             return value, at
+
+
+def _is_known(answer: httpx.Response) -> bool:
+    """Read what the ingress answers to who asks for a result (05 · 1): the handler's own error, where it failed."""
+    source = _source(answer)
+    if answer.status_code in (HTTPStatus.OK, _NOT_READY) or source == "invocation":
+        return True
+    if answer.status_code == HTTPStatus.NOT_FOUND and source == "ingress":
+        return False
+    if answer.is_server_error:
+        raise Transient(f"Restate's ingress answered {answer.status_code}", reason="RESTATE_UNAVAILABLE")
+    raise FailedPrecondition(
+        f"Restate's ingress answered {answer.status_code}: is restate.ingress_url that of a Restate server of "
+        "1.7 or newer?",
+        reason="RESTATE_REFUSES",
+    )
+
+
+def _source(answer: httpx.Response) -> str:
+    """Return who made an error, the handler (`invocation`) or the `ingress`; empty where it is not said."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return ""
+    return str(said.get("source", "")) if isinstance(said, dict) else ""
 
 
 def _content(answer: httpx.Response) -> Any:
