@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from service import background
 from service.analytics.client import refuses_user
 from service.errors import HydraError, Internal, Transient
 
@@ -56,7 +57,7 @@ class Batches:
         self._closing = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         # A context of its own: else its log lines would name whichever deployment the first caller was about.
-        self._task = asyncio.create_task(self._run(), name=f"batches of {table}", context=Context())
+        self._task = background.until_done(f"batches of {table}", self._run, context=Context())
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take rows in; those that find the queue full are dropped and counted."""

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
+from service import background
 from service.clock import now_ms
 from service.config import ReconcileSettings, Settings
 from service.durable.admin import Admin
@@ -33,12 +35,11 @@ async def reconciling(settings: Settings) -> AsyncIterator[None]:
         yield
         return
     ingress = Ingress(settings.restate.ingress_url)
-    asking = asyncio.create_task(_ask_for_rounds(ingress, settings.reconcile), name="reconciling")
+    asking = background.forever("reconciling", partial(_ask_for_rounds, ingress, settings.reconcile))
     try:
         yield
     finally:
-        asking.cancel()
-        await asyncio.wait([asking])
+        await background.end(asking)
         await ingress.close()
 
 
@@ -53,6 +54,8 @@ async def _ask_for_rounds(ingress: Ingress, settings: ReconcileSettings) -> None
                 await rounds.ask()
             except HydraError as error:
                 log.warning("no round of the reconciler could be asked for", reason=error.reason)
+            except Exception:
+                log.exception("no round of the reconciler could be asked for")
         await asyncio.sleep((_ms(settings.interval) - now_ms() % _ms(settings.interval)) / 1000)
 
 

@@ -1,11 +1,12 @@
 """The gRPC server as the configuration has it, and what of that is taken up while it runs."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 
+from service import background
 from service.app.probes import Probes
 from service.app.refresh import Refresh, keep_fresh
 from service.config import GrpcSettings, Settings, load
@@ -33,8 +34,8 @@ async def serve_rpc(settings: Settings, database: Database, probes: Probes) -> A
         log.info("gRPC is served", listen=settings.grpc.listen, port=port, tls=options.certificates is not None)
         _say_how_open(options)
         probes.need(ingress.is_up)
-        looking = asyncio.create_task(keep_fresh(_refreshes(settings, options)), name="grpc-refresh")
-        stack.callback(looking.cancel)
+        looking = background.forever("grpc-refresh", partial(keep_fresh, _refreshes(settings, options)))
+        stack.push_async_callback(background.end, looking)
         yield
 
 

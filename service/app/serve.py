@@ -5,10 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
+from functools import partial
 
 import structlog
 from restate.server import install_shutdown_hook
 
+from service import background
 from service.app.analytics import open_build_recorder, open_request_log
 from service.app.building import open_builder, open_github
 from service.app.database import open_database
@@ -138,12 +140,12 @@ async def _endpoint(
 async def _registered(settings: Settings, endpoint: Endpoint, probes: Probes) -> AsyncIterator[None]:
     """Register in the background, for as long as it takes; until then the process is not ready."""
     probes.registered = False
-    registering = asyncio.create_task(_register(settings, endpoint, probes), name="registration")
+    registering = background.until_done("registration", partial(_register, settings, endpoint, probes))
     try:
         yield
     finally:
         probes.registered = False
-        registering.cancel()
+        await background.end(registering)
 
 
 async def _register(settings: Settings, endpoint: Endpoint, probes: Probes) -> None:

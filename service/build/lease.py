@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from service import background
 from service.errors import Transient
 
 log = structlog.get_logger(__name__)
@@ -27,14 +29,13 @@ async def under_lease(work: Callable[[], Awaitable[T]], renew: Renew, lease: tim
     bound = asyncio.timeout(lease.total_seconds())
     try:
         async with bound:
-            keeper = asyncio.create_task(_keep(renew, lease, bound), name="build lease")
+            keeper = background.until_done("build lease", partial(_keep, renew, lease, bound), lease / _RENEWALS)
             try:
                 return await work()
             finally:
                 if not bound.expired():
                     bound.reschedule(None)  # the outcome stands: who writes it down has to hold the lease then
-                keeper.cancel()
-                await asyncio.wait([keeper])
+                await background.end(keeper)
     except TimeoutError:
         if not bound.expired():
             raise
@@ -51,6 +52,11 @@ async def _keep(renew: Renew, lease: timedelta, bound: asyncio.Timeout) -> None:
         except Transient as error:
             log.warning("a build's lease could not be renewed", reason=error.reason)
             continue
+        except Exception:
+            log.exception("a build's lease could not be renewed")
+            continue
+        if bound.expired():
+            return
         # What was renewed lasts from when it was asked for: that is what the database wrote down, or earlier.
         bound.reschedule(asked + lease.total_seconds() if renewed else asked)
         if not renewed:

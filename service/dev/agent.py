@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import structlog
 
+from service import background
 from service.clock import now_ms
 from service.database.engine import Database
 from service.dev import cluster_service
@@ -108,7 +109,7 @@ class RegionAgent:
             await asyncio.sleep(pause.total_seconds())
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self.run(), name=f"agent {self.region.name}")
+        self._task = background.once(f"agent {self.region.name}", self.run)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -17,6 +17,7 @@ from granian.http import HTTP2Settings
 from granian.server.embed import Server
 from restate.vm import VMException  # type: ignore[attr-defined] # where else it is has a private name
 
+from service import background
 from service.durable.binding import Served
 from service.durable.entrance import HeldStart, refusal
 from service.errors import FailedPrecondition
@@ -75,7 +76,7 @@ class Endpoint:
     def start(self) -> None:
         """Begin to listen. Raises FailedPrecondition where the address is taken."""
         self._require_free()
-        self._serving = asyncio.create_task(self._server.serve(), name="restate-endpoint")
+        self._serving = background.once("restate-endpoint", self._server.serve)
 
     def _require_free(self) -> None:
         """Check what granian does not: it would share a port, and each process would get some of the other's calls."""

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import grpc.aio
 import structlog
@@ -10,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from hydra.v1 import deploy_pb2_grpc
 
+from service import background
 from service.database.engine import Database
 from service.errors import FailedPrecondition, Transient
 from service.rpc.call import SERVICE
@@ -89,8 +91,8 @@ class RpcServer:
         await self._server.start()
         address = f"{self._options.listen.rpartition(':')[0]}:{port}"
         self._tasks = [
-            asyncio.create_task(self._keep_reporting(), name="grpc-health"),
-            asyncio.create_task(self._keep_listening(address), name="grpc-listening"),
+            background.forever("grpc-health", self._keep_reporting),
+            background.forever("grpc-listening", partial(self._keep_listening, address)),
         ]
         return port
 
@@ -117,7 +119,7 @@ class RpcServer:
                 await self._listen_again(address)
 
     async def _listen_again(self, address: str) -> None:
-        ending = asyncio.create_task(self._server.stop(self._options.drain_timeout.total_seconds()))
+        ending = background.once("grpc-ending", partial(self._server.stop, self._options.drain_timeout.total_seconds()))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         while True:
@@ -133,7 +135,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Drain: answer NOT_SERVING, send waiting callers away, let the others finish, then stop."""
         for task in self._tasks:
-            task.cancel()
+            await background.end(task)
         await self._health.enter_graceful_shutdown()
         self._drain.begin()
         await self._server.stop(self._options.drain_timeout.total_seconds())

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import structlog
 
+from service import background
 from service.database import instances
 from service.database.engine import Database
 from service.domain.health import Gate, RegionObservation
@@ -91,12 +92,11 @@ class HealthGate:
     async def close(self) -> None:
         """Stop polling."""
         if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait([self._poller])
+            await background.end(self._poller)
 
     def _wake(self) -> None:
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll(), name="health-gate")
+            self._poller = background.until_done("health-gate", self._poll, self._timing.poll)
 
     async def _poll(self) -> None:
         blind = False

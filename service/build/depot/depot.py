@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
-from service import errors
+from service import background, errors
 from service.build.depot.api import BuildTicket, DepotApi, Outcome
 from service.build.depot.ending import CANCELED, SUCCESS, abandon, finish, to_its_end
 from service.build.depot.faults import DepotFault, ours, retried
-from service.build.depot.heartbeat import beat, stop
+from service.build.depot.heartbeat import beat
 from service.build.depot.machine import Machine
 from service.build.depot.timing import Timing
 
@@ -95,7 +96,8 @@ class Depot:
         (DEPOT_PROJECT_GONE) where the project was deleted at Depot.
         """
         ticket = await self._created(project_id)
-        heartbeat = asyncio.create_task(beat(self._api, ticket, platform, self._timing), name="depot heartbeat")
+        beating = partial(beat, self._api, ticket, platform, self._timing)
+        heartbeat = background.forever("depot heartbeat", beating, self._timing.heartbeat_pause)
         outcome = CANCELED
         try:
             yield DepotBuild(self._api, ticket, platform, self._timing)
@@ -136,5 +138,5 @@ class Depot:
             raise ours(fault) from None
 
     async def _end(self, ticket: BuildTicket, heartbeat: asyncio.Task[None], outcome: Outcome) -> None:
-        await stop(heartbeat)
+        await background.end(heartbeat)
         await finish(self._api, ticket, outcome, self._timing)

@@ -27,11 +27,3 @@ async def beat(api: DepotApi, build: BuildTicket, platform: str, timing: Timing)
                 log.info("Depot will cancel the build if it has not ended by then", build=build.build_id, at=said)
             cancels_at = said
         await asyncio.sleep(timing.heartbeat_pause.total_seconds())
-
-
-async def stop(heartbeat: asyncio.Task[None]) -> None:
-    """End a heartbeat. Never raises what it ended with."""
-    heartbeat.cancel()
-    await asyncio.wait([heartbeat])
-    if not heartbeat.cancelled():
-        log.error("a heartbeat had ended by itself", exc_info=heartbeat.exception())

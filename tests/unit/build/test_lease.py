@@ -37,8 +37,9 @@ async def test_work_goes_on_for_as_long_as_the_lease_is_renewed() -> None:
     assert await under_lease(work, renewals, SHORT) == "done"
 
 
-async def test_one_renewal_that_fails_loses_nothing() -> None:
-    renewals = Renewals(Transient("away"))
+@pytest.mark.parametrize("failure", [Transient("away"), KeyError("a bug")], ids=["away", "a bug"])
+async def test_one_renewal_that_fails_loses_nothing(failure: Exception) -> None:
+    renewals = Renewals(failure)
 
     async def work() -> str:
         await renewals.enough.wait()
