@@ -70,7 +70,10 @@ class Ingress:
             return False
 
     async def send(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Accepted:
-        """Hand a request over; it will run whatever becomes of us. Raises Transient where Restate is not there."""
+        """Hand a request over; it will run whatever becomes of us.
+
+        Raises Transient where Restate is not there, or another answers in its place.
+        """
         path = f"/{target.service}/{quote(target.key, safe='')}/{target.rpc}/send"
         try:
             async with self._session.post(
@@ -84,25 +87,28 @@ class Ingress:
             raise _unavailable() from None
         if answer.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
             raise _refusal(answer.status, payload)
-        accepted = json.loads(payload)
-        return Accepted(accepted["invocationId"], accepted["status"] == "PreviouslyAccepted")
+        return _accepted(payload)
 
     async def wait(self, invocation_id: str) -> bytes:
         """Wait for an invocation's answer, without a limit of our own.
 
         A lost connection is made again: the invocation does not notice. Raises what the handler raised, and Transient
-        where Restate does not come back.
+        where Restate does not come back, or another answers in its place: that would pass for a success.
         """
         attempt = 0
         while attempt <= _RECONNECTS:
             try:
-                return await self._answer(invocation_id, doubtful=attempt > 0)
+                answer = await self._answer(invocation_id, doubtful=attempt > 0)
             except NotReady:
                 attempt = 0
             except (aiohttp.ClientError, TimeoutError):
                 attempt += 1
                 log.info("waiting for an invocation again", invocation=invocation_id, attempt=attempt)
                 await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
+            else:
+                if answer and _object(answer) is None:  # a handler that returns nothing has an empty one
+                    raise strange("for an operation's answer")
+                return answer
         raise _unavailable()
 
     async def _answer(self, invocation_id: str, *, doubtful: bool) -> bytes:
@@ -159,11 +165,25 @@ def _unavailable() -> Transient:
     return Transient("Restate cannot be reached: try again", reason="RESTATE_UNAVAILABLE")
 
 
+def strange(where: str) -> Transient:
+    """Return the error of an answer that is none of Restate's, but of a proxy, say; and tell the log."""
+    log.error("what answers at restate.ingress_url is no Restate server", asked=where)
+    return Transient("Restate did not answer as it should: try again", reason="RESTATE_UNAVAILABLE")
+
+
+def _accepted(payload: bytes) -> Accepted:
+    answer = _read(payload)
+    invocation_id, status = answer.get("invocationId"), answer.get("status")
+    if not isinstance(invocation_id, str) or not invocation_id or not isinstance(status, str):
+        raise strange("to take a request")
+    return Accepted(invocation_id, status == "PreviouslyAccepted")
+
+
 def _refusal(status: int, payload: bytes) -> HydraError:
     """Read an error answer: ours by its metadata, else what Restate itself says (05 · 1)."""
     answer = _read(payload)
     message = str(answer.get("message", ""))
-    ours = errors.load(message, answer.get("metadata") or {})
+    ours = errors.load(message, _texts(answer.get("metadata")))
     if ours is not None:
         return ours
     if status == HTTPStatus.CONFLICT and message == "killed":
@@ -176,9 +196,21 @@ def _refusal(status: int, payload: bytes) -> HydraError:
     return Internal("the operation ended in a way that it should not; see the service's log", reason="INTERNAL")
 
 
+def _texts(metadata: object) -> dict[str, str]:
+    """Return metadata as we write them, and none for those that hold anything else than texts."""
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        return {}
+    return metadata
+
+
 def _read(payload: bytes) -> dict[str, Any]:
+    """Return a JSON object, and an empty one for all that is none."""
+    return _object(payload) or {}
+
+
+def _object(payload: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(payload)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -5,24 +5,20 @@ Asking touches nothing: the reconciler asks in a dry run too.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 import pytest
-from aiohttp import web
 
-from service.dev.ports import free_port
 from service.durable.admin import Admin
 from service.errors import FailedPrecondition, Transient
 from tests.installation import Installation
+from tests.servers.stray import saying
 from tests.waiting import appears, until
 
 DEPLOY = "/hydra.v1.DeployService/known/Deploy/send"
 SERVICES = ("hydra.v1.DeployService", "hydra.v1.DeploymentService", "hydra.v1.RoutingService")
 NEVER_USED = "inv_1jtjwkneGSG919v3TVVzrdXVIrt7GyDlca"
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @pytest.fixture
@@ -114,22 +110,6 @@ async def test_one_that_was_forgotten_or_never_was_is_unknown(installation: Inst
     assert not await admin.knows(NEVER_USED)
 
 
-@asynccontextmanager
-async def in_place_of_restate(status: int, body: str) -> AsyncIterator[str]:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, text=body)
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
-
-
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
@@ -145,7 +125,7 @@ async def in_place_of_restate(status: int, body: str) -> AsyncIterator[str]:
 )
 async def test_only_restate_itself_says_that_one_is_gone(status: int, body: str, error: type[Exception] | None) -> None:
     """Whoever believed a proxy would end the record of an operation that goes on."""
-    async with in_place_of_restate(status, body) as url, Admin(url, ingress_url=url) as admin:
+    async with saying(status, body) as url, Admin(url, ingress_url=url) as admin:
         if error is None:
             assert await admin.knows(NEVER_USED)
         else:
