@@ -81,8 +81,7 @@ class Registry:
         if manifest is None:
             return None
         config = await self._get(f"/v2/{name}/blobs/{_config_digest(manifest)}", name, accept="*/*")
-        labels = _object(config or b"{}").get("config", {}).get("Labels") or {}
-        return Pushed(f"sha256:{sha256(manifest).hexdigest()}", labels)
+        return Pushed(f"sha256:{sha256(manifest).hexdigest()}", _labels(config or b"{}"))
 
     async def _get(self, path: str, name: str, accept: str) -> bytes | None:
         headers = {"accept": accept}
@@ -91,7 +90,7 @@ class Registry:
                 status, challenge, body = await self._ask(path, headers)
                 if status == httpx.codes.UNAUTHORIZED:
                     status, _, body = await self._ask(path, headers | await self._authorization(challenge, name))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:  # ValueError: of a strange realm
             raise _unavailable(type(error).__name__) from None
         if status in _NOT_FOUND:
             return None
@@ -123,11 +122,18 @@ class Registry:
                 "the registry wants its password sent without TLS: that is refused", reason="REGISTRY_AUTH_FAILED"
             )
         wanted = {"service": given.get("service", "")} | ({"scope": f"repository:{name}:pull"} if name else {})
-        answer = await self._http.get(given["realm"], params=wanted, auth=basic)
+        answer = await self._http.get(realm.geturl(), params=wanted, auth=basic)
         if answer.status_code in _DENIED:
             raise _refused()
         token = _object(answer.content)
         return {"authorization": f"Bearer {token.get('token') or token.get('access_token', '')}"}
+
+
+def _labels(config: bytes) -> dict[str, str]:
+    """Read the labels of an image's configuration; none where it has none."""
+    within = _object(config).get("config")
+    labels = within.get("Labels") if isinstance(within, dict) else None
+    return {name: str(label) for name, label in labels.items()} if isinstance(labels, dict) else {}
 
 
 def _config_digest(manifest: bytes) -> str:
@@ -141,7 +147,7 @@ def _config_digest(manifest: bytes) -> str:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unavailable("an answer that is no JSON") from None
     return found if isinstance(found, dict) else {}
 

@@ -1,7 +1,8 @@
 """The client of Restate's admin API: what runs, on which release, and ending it (05 · 4)."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,6 +19,7 @@ _TIMEOUT_SECONDS = 10.0
 _TAKEN_UP_SECONDS = 1.0
 _IDS_AT_ONCE = 200  # what one query names; the rest goes into further ones
 _KILLED = "[409] killed"
+_LONGEST_LOGGED = 100
 _NOT_READY = 470  # Restate's own (05 · 1)
 
 ENDED = "completed"
@@ -88,18 +90,22 @@ class Admin:
         """Read who answers. Raises as `get`."""
         answer = await self._request("GET", "/version")
         version = _content(answer)
-        return About(str(version.get("version", "")), answer.headers.get("date", ""))
+        with understood():
+            return About(str(version.get("version", "")), answer.headers.get("date", ""))
 
     async def query(self, sql: str) -> list[dict[str, Any]]:
         """Ask Restate's introspection; columns that are null are left out of a row. Raises as `get`."""
         answer = await self._request("POST", "/query", json={"query": sql}, headers={"accept": "application/json"})
-        rows: list[dict[str, Any]] = _content(answer)["rows"]
-        return rows
+        found = _content(answer)
+        with understood():
+            return [dict(row) for row in found["rows"]]
 
     async def invocations(self, where: str) -> list[Invocation]:
         """Find invocations by a condition on `sys_invocation`; no value from outside belongs in it unquoted."""
         sql = f"SELECT {_COLUMNS} FROM sys_invocation WHERE {where}"  # noqa: S608 - there are no parameters there
-        return [_invocation(row) for row in await self.query(sql)]
+        rows = await self.query(sql)
+        with understood():
+            return [_invocation(row) for row in rows]
 
     async def by_id(self, ids: Iterable[str]) -> dict[str, Invocation]:
         """Find invocations by their ids; one that Restate does not know (any more) is left out."""
@@ -118,7 +124,8 @@ class Admin:
             listed = quoted(wanted[first : first + _IDS_AT_ONCE])
             # The quotes are doubled, and there are no parameters in this SQL.
             rows = await self.query(f"SELECT id, raw FROM sys_journal WHERE index = 0 AND id IN ({listed})")  # noqa: S608
-            found |= {row["id"]: input_of(row["raw"]) for row in rows}
+            with understood():
+                found |= {row["id"]: input_of(row["raw"]) for row in rows}
         return found
 
     async def cancel(self, invocation_id: str) -> bool:
@@ -234,7 +241,7 @@ def _source(answer: httpx.Response) -> str:
     """Return who made an error, the handler (`invocation`) or the `ingress`; empty where it is not said."""
     try:
         said = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(said.get("source", "")) if isinstance(said, dict) else ""
 
@@ -254,10 +261,24 @@ def _content(answer: httpx.Response) -> Any:
         )
     try:
         return answer.json() if answer.content else None
-    except ValueError:  # no JSON, or no text at all
-        raise FailedPrecondition(
-            "what answers at restate.admin_url is no Restate server", reason="RESTATE_REFUSES"
-        ) from None
+    except (ValueError, RecursionError):  # no JSON, or no text at all
+        raise _no_restate() from None
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Read an answer of the admin API in the block. Raises FailedPrecondition where that has another shape."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        log.warning("an answer of Restate's admin API cannot be read", error=repr(error)[:_LONGEST_LOGGED])
+        raise _no_restate() from None
+
+
+def _no_restate() -> FailedPrecondition:
+    return FailedPrecondition(
+        "what answers at restate.admin_url is no Restate server of 1.7 or newer", reason="RESTATE_REFUSES"
+    )
 
 
 def _invocation(row: Mapping[str, Any]) -> Invocation:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.durable.admin import Admin
+from service.durable.admin import Admin, understood
 
 # What `release_id` names, at the end of the address that a worker registers as.
 _OURS = re.compile(r"/r/([0-9a-f]{12})/?")
@@ -70,13 +70,17 @@ class Registered:
 
 async def deployments(admin: Admin) -> list[Deployment]:
     """List all that is registered, the oldest first. Raises as `Admin.get`."""
-    listed = (await admin.get("/deployments"))["deployments"]
-    return sorted((_deployment(each) for each in listed), key=lambda found: (found.created_at_ms, found.id))
+    answer = await admin.get("/deployments")
+    with understood():
+        found = [_deployment(each) for each in answer["deployments"]]
+    return sorted(found, key=lambda each: (each.created_at_ms, each.id))
 
 
 async def services(admin: Admin) -> dict[str, Registered]:
     """Return the services that calls get to, by name. Raises as `Admin.get`."""
-    return {each["name"]: _service(each) for each in (await admin.get("/services"))["services"]}
+    answer = await admin.get("/services")
+    with understood():
+        return {each["name"]: _service(each) for each in answer["services"]}
 
 
 def duration(text: str | None) -> timedelta | None:

@@ -34,7 +34,7 @@ def _by_type(trailer: bytes) -> dict[str, dict[str, Any]]:
         name = detail.type_url.rpartition(".")[2].removesuffix("+json")
         try:
             content = json.loads(detail.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(content, dict):
             found.setdefault(name, content)

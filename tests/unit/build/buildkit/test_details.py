@@ -37,6 +37,7 @@ def test_of_several_the_first_counts() -> None:
     ("name", "value"),
     [
         ("errdefs.Vertex+json", b"not json"),
+        pytest.param("errdefs.Vertex+json", b"[" * 100_000, id="deep"),
         ("errdefs.Vertex+json", b"\xff\xfe"),
         ("errdefs.Vertex+json", b"[1]"),
         ("errdefs.Vertex+json", b"{}"),
