@@ -26,6 +26,7 @@ from service.dev.workload import AgentBehaviour
 from service.dev.world import DeploymentSpec, World, WorldSpec, create_deployment, seed
 from service.domain.deployment import PRODUCTION
 from tests.faulty_service import FOLDER as FAULTS
+from tests.waiting import until
 
 _QUICKLY = timedelta(milliseconds=20)
 _TESTS = Path(__file__).parent
@@ -180,6 +181,20 @@ class Installation:
     async def kill(self, invocation_id: str) -> int:
         async with self.http.patch(f"{self.stack.restate.admin_url}/invocations/{invocation_id}/kill") as answer:
             return answer.status
+
+    async def forget(self, invocation_id: str) -> None:
+        """Make Restate forget an invocation at its end, which it does by itself once the retention is over.
+
+        Waits for its end. The same call with the same idempotency key is a new invocation afterwards, of the same id.
+        """
+        url = f"{self.stack.restate.admin_url}/invocations/{invocation_id}/purge"
+
+        async def is_forgotten() -> bool:
+            async with self.http.patch(url) as answer:
+                assert answer.status in (200, 202, 404, 409), await answer.text()  # 409: it has not ended
+            return not await self.admin_query(f"select id from sys_invocation where id = '{invocation_id}'")
+
+        await until(is_forgotten)
 
     # ----------------------------------------------------------------------------------------------------- to look
 
