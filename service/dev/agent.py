@@ -157,7 +157,7 @@ class RegionAgent:
             if order.run:
                 cluster.apply(order.placed, now_s)
             else:
-                cluster.remove(order.placed.deployment_id)
+                cluster.remove(order.placed.deployment_id, now_s)
             self._deployments_cursor = order.version
         return bool(orders)
 
@@ -189,7 +189,7 @@ class RegionAgent:
             if deployment_id in desired:
                 cluster.apply(desired[deployment_id], now_s)
             else:
-                cluster.remove(deployment_id)
+                cluster.remove(deployment_id, now_s)
 
     async def _report(self, cluster: Cluster, now_s: float) -> bool:
         """Report what changed; tell whether anything did."""

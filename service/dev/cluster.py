@@ -34,8 +34,8 @@ class Cluster:
 
     @property
     def deployment_ids(self) -> set[str]:
-        """All deployments that have, or may still have, pods here."""
-        return self._workloads.keys() | self._found.keys()
+        """All deployments that have pods here, or may; without those whose pods are all told to stop."""
+        return {id_ for id_, workload in self._workloads.items() if workload.wanted} | self._found.keys()
 
     def find(self, deployment_id: str, pods: Iterable[tuple[str, str]]) -> None:
         """Take over pods, name and address, that an earlier agent left running; they wait for their order."""
@@ -43,22 +43,31 @@ class Cluster:
         self._addresses.update(pod.address for pod in self._found[deployment_id])
 
     def apply(self, placed: Placed, now_s: float) -> None:
-        """Run a deployment, with as many pods as desired; those it has stay, the newest go first."""
+        """Run a deployment, with as many pods as desired; those it has stay, the newest go first.
+
+        Another image is another template of pods: new ones come, and those of before are told to stop. One that was
+        removed gets new pods in any case.
+        """
         id_ = placed.deployment_id
         workload = self._workloads.setdefault(id_, Workload(placed, self._found.pop(id_, [])))
-        workload.placed = placed
+        if placed.image != workload.placed.image:
+            self._stop(workload, workload.pods, now_s)
+        workload.placed, workload.wanted = placed, True
         while len(workload.pods) < placed.replicas:
             workload.pods.append(self._new_pod(placed, now_s))
-        while len(workload.pods) > max(placed.replicas, 0):
-            self._addresses.discard(workload.pods.pop().address)
+        self._stop(workload, workload.pods[max(placed.replicas, 0) :], now_s)
         self._restless.add(id_)
 
-    def remove(self, deployment_id: str) -> None:
-        """Stop a deployment; one that is not here is reported as gone all the same."""
-        workload = self._workloads.pop(deployment_id, None)
-        pods = workload.pods if workload else self._found.pop(deployment_id, [])
-        self._addresses.difference_update(pod.address for pod in pods)
-        self._restless.discard(deployment_id)
+    def remove(self, deployment_id: str, now_s: float) -> None:
+        """Stop a deployment; one that is not here is reported as gone all the same.
+
+        Nothing is known of how pods that an earlier agent left show: they are gone at once.
+        """
+        if workload := self._workloads.get(deployment_id):
+            workload.wanted = False
+            self._stop(workload, workload.pods, now_s)
+            self._restless.add(deployment_id)
+        self._forget(self._found.pop(deployment_id, []))
         self._gone.add(deployment_id)
 
     def disturb(self, deployment_ids: Iterable[str]) -> None:
@@ -67,13 +76,14 @@ class Cluster:
 
     def news(self, behaviour_of: Callable[[str], AgentBehaviour], now_s: float) -> list[News]:
         """Return what changed since it was last reported; it stays news until `reported`."""
+        for id_ in sorted(self._restless):
+            self._part(id_, behaviour_of(id_), now_s)
         found = [News(id_, None, ()) for id_ in sorted(self._gone - self._workloads.keys())]
         for id_ in sorted(self._restless):
             workload, behaviour = self._workloads[id_], behaviour_of(id_)
-            statuses = workload.statuses(behaviour, now_s)
-            if statuses != workload.reported or id_ in self._gone:
-                pods = tuple((pod, statuses[pod.name]) for pod in workload.pods if pod.name in statuses)
-                found.append(News(id_, workload.placed, pods))
+            shown = workload.shown(behaviour, now_s)
+            if {pod.name: status for pod, status in shown} != workload.reported or id_ in self._gone:
+                found.append(News(id_, workload.placed, tuple(shown)))
             elif workload.is_settled(behaviour, now_s):
                 self._restless.discard(id_)
         return found
@@ -84,6 +94,21 @@ class Cluster:
             self._gone.discard(item.deployment_id)
             if workload := self._workloads.get(item.deployment_id):
                 workload.reported = {pod.name: status for pod, status in item.pods}
+
+    def _stop(self, workload: Workload, pods: Iterable[Pod], now_s: float) -> None:
+        self._forget(workload.stop(list(pods), now_s))
+
+    def _part(self, deployment_id: str, behaviour: AgentBehaviour, now_s: float) -> None:
+        """Let go of the pods that have stopped, and of a removed deployment with the last of them."""
+        workload = self._workloads[deployment_id]
+        self._forget(workload.part(behaviour, now_s))
+        if not workload.wanted and not workload.leaving:
+            del self._workloads[deployment_id]
+            self._restless.discard(deployment_id)
+            self._gone.add(deployment_id)
+
+    def _forget(self, pods: Iterable[Pod]) -> None:
+        self._addresses.difference_update(pod.address for pod in pods)
 
     def _new_pod(self, placed: Placed, now_s: float) -> Pod:
         name = f"{placed.k8s_name}-{dns_label(self._random, _SUFFIX_LENGTH)}"

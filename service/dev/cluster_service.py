@@ -49,6 +49,7 @@ _PLACED: Select[Any] = (
         deployments.c.cpu_millicores,
         deployments.c.memory_mib,
         deployments.c.port,
+        deployments.c.image,
     )
     .join(deployments, deployments.c.id == deployment_topology.c.deployment_id)
     .join(workspaces, workspaces.c.id == deployments.c.workspace_id)
@@ -208,6 +209,7 @@ def _read_placed(row: Row[Any]) -> Placed:
         cpu_millicores=row.cpu_millicores,
         memory_mib=row.memory_mib,
         port=row.port,
+        image=row.image or "",
     )
 
 

@@ -200,6 +200,25 @@ async def test_one_deployment_can_be_treated_apart(site: Site) -> None:
         await site.show(running=2)
 
 
+async def test_another_image_replaces_the_instances_and_those_of_before_go_late(site: Site) -> None:
+    await site.order(replicas=1)
+    async with site.agent(replace(AT_ONCE, stop_delay=timedelta(seconds=1))):
+        await site.show(running=1)
+        (first,) = await site.instances()
+        table = tables.deployments
+        await site.write(update(table).where(table.c.id == site.deployment_id).values(image="shop:2"))
+        await site.order(replicas=1)
+        await site.show(running=2)
+        await site.show(running=1)
+        (second,) = await site.instances()
+        assert second["k8s_name"] != first["k8s_name"]
+
+        await site.order("stopped")
+        await asyncio.sleep(0.2)
+        assert await site.instances() == [second]
+        await site.show()
+
+
 async def test_instances_flap(site: Site) -> None:
     flapping = replace(AT_ONCE, fate=Fate.FLAP, flap_period=timedelta(milliseconds=100))
     await site.order(replicas=1)

@@ -22,8 +22,11 @@ PLACED = Placed(
     cpu_millicores=250,
     memory_mib=512,
     port=8080,
+    image="registry.example.com/shop:1",
 )
+ANOTHER_IMAGE = replace(PLACED, image="registry.example.com/shop:2")
 STEADY = AgentBehaviour(start_delay=timedelta(seconds=1))
+SLOW_TO_STOP = replace(STEADY, stop_delay=timedelta(seconds=5))
 
 
 class Observed:
@@ -43,6 +46,10 @@ class Observed:
         news = self.news(now_s)
         assert len(news) <= 1
         return [status for _, status in news[0].pods] if news else None
+
+    def names(self, now_s: float) -> list[str]:
+        """Return the pods that are news about the only deployment."""
+        return [pod.name for pod, _ in self.news(now_s)[0].pods]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +108,7 @@ def test_a_workload_that_is_removed_is_reported_without_pods_once() -> None:
     seen = Observed()
     seen.cluster.apply(PLACED, 0)
     seen.news(2)
-    seen.cluster.remove("d_1")
+    seen.cluster.remove("d_1", 2)
 
     assert seen.news(2) == [News("d_1", None, ())]
     assert seen.news(2) == []
@@ -110,7 +117,7 @@ def test_a_workload_that_is_removed_is_reported_without_pods_once() -> None:
 
 def test_one_that_never_ran_here_is_reported_as_gone_too() -> None:
     seen = Observed()
-    seen.cluster.remove("d_1")
+    seen.cluster.remove("d_1", 0)
 
     assert seen.news(0) == [News("d_1", None, ())]
 
@@ -119,7 +126,7 @@ def test_one_that_is_removed_and_applied_again_gets_new_pods() -> None:
     seen = Observed()
     seen.cluster.apply(PLACED, 0)
     before = {pod.name for pod, _ in seen.news(2)[0].pods}
-    seen.cluster.remove("d_1")
+    seen.cluster.remove("d_1", 2)
     seen.cluster.apply(PLACED, 2)
 
     news = seen.news(2)
@@ -129,7 +136,7 @@ def test_one_that_is_removed_and_applied_again_gets_new_pods() -> None:
 
 def test_it_is_reported_even_if_it_has_nothing_to_show_yet() -> None:
     seen = Observed(replace(STEADY, dead=True))
-    seen.cluster.remove("d_1")
+    seen.cluster.remove("d_1", 2)
     seen.cluster.apply(PLACED, 2)
 
     assert seen.news(2) == [News("d_1", PLACED, ())]
@@ -164,9 +171,85 @@ def test_pods_that_were_found_run_on_when_their_order_comes() -> None:
 def test_pods_that_were_found_go_when_they_are_not_wanted() -> None:
     seen = Observed()
     seen.cluster.find("d_1", [("pod-a", "address-a")])
-    seen.cluster.remove("d_1")
+    seen.cluster.remove("d_1", 0)
 
     assert seen.news(0) == [News("d_1", None, ())]
+
+
+def test_pods_that_are_slow_to_stop_show_as_they_were_until_they_are_gone() -> None:
+    seen = Observed(SLOW_TO_STOP)
+    seen.cluster.apply(PLACED, 0)
+    names = seen.names(2)
+    seen.cluster.remove("d_1", 10)
+
+    assert seen.names(10) == names
+    assert seen.cluster.deployment_ids == set()  # it is not asked for again
+    seen.cluster.remove("d_1", 14)  # a second order does not make it later
+    assert seen.statuses(14.9) == [RUNNING, RUNNING]
+    assert seen.news(15) == [News("d_1", None, ())]
+    assert seen.news(16) == []
+
+
+def test_a_pod_that_never_showed_is_gone_at_once_however_slow() -> None:
+    seen = Observed(SLOW_TO_STOP)
+    seen.cluster.apply(PLACED, 0)
+    seen.cluster.remove("d_1", 0)
+
+    assert seen.news(0) == [News("d_1", None, ())]
+
+
+@pytest.mark.parametrize("placed", [PLACED, ANOTHER_IMAGE])
+def test_one_that_is_applied_again_while_it_stops_has_old_and_new_pods(placed: Placed) -> None:
+    seen = Observed(SLOW_TO_STOP)
+    seen.cluster.apply(PLACED, 0)
+    old = seen.names(2)
+    seen.cluster.remove("d_1", 10)
+    seen.cluster.apply(placed, 12)
+
+    first = seen.news(12)[0].pods
+    assert [pod.name for pod, _ in first][:2] == old
+    assert [status for _, status in first] == [RUNNING, RUNNING, PENDING, PENDING]
+    assert seen.statuses(13) == [RUNNING] * 4
+    (last,) = seen.news(15)
+    assert [pod.name for pod, _ in last.pods] == [pod.name for pod, _ in first][2:]
+    assert seen.news(30) == []
+    assert seen.cluster.deployment_ids == {"d_1"}
+
+
+def test_another_image_replaces_the_pods() -> None:
+    seen = Observed(SLOW_TO_STOP)
+    seen.cluster.apply(PLACED, 0)
+    old = seen.names(2)
+    seen.cluster.apply(PLACED, 3)
+    assert seen.news(3) == []
+
+    seen.cluster.apply(ANOTHER_IMAGE, 10)
+    assert seen.statuses(10) == [RUNNING, RUNNING, PENDING, PENDING]
+    assert seen.statuses(11) == [RUNNING] * 4
+    new = seen.names(15)
+    assert len(new) == 2
+    assert not set(new) & set(old)
+
+
+def test_where_pods_stop_at_once_another_image_leaves_no_moment_with_both() -> None:
+    seen = Observed()
+    seen.cluster.apply(PLACED, 0)
+    old = seen.names(2)
+    seen.cluster.apply(ANOTHER_IMAGE, 10)
+
+    (news,) = seen.news(10)
+    assert [status for _, status in news.pods] == [PENDING, PENDING]
+    assert not {pod.name for pod, _ in news.pods} & set(old)
+
+
+def test_a_pod_too_many_is_as_slow_to_stop_as_any() -> None:
+    seen = Observed(SLOW_TO_STOP)
+    seen.cluster.apply(PLACED, 0)
+    names = seen.names(2)
+    seen.cluster.apply(replace(PLACED, replicas=1), 10)
+
+    assert seen.news(14) == []
+    assert seen.names(15) == names[:1]
 
 
 def test_a_change_of_behaviour_shows_in_what_was_settled() -> None:
