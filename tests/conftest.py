@@ -1,5 +1,6 @@
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,7 @@ from service.dev import ports
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.stack import LocalStack
 from tests.installation import Installation, stack_options
+from tests.invariants import holds
 from tests.servers.mariadb import MariaDB, MariaDBMissing
 
 # What runs for all tests of a session, and takes its time to start: fixture → the group of those that share it.
@@ -20,6 +22,8 @@ _SHARED = {
     "reporting": "reports",
     **dict.fromkeys(("reconciled", "diligent", "unhurried"), "reconciling"),
 }
+
+_PASSED = pytest.StashKey[bool]()
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
@@ -40,6 +44,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         if group and callspec is not None and "server" in callspec.params:
             item.add_marker(pytest.mark.xdist_group(f"{min(group)}-{callspec.params.get('server')}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:  # noqa: ARG001 - pytest's names
+    """Note whether a test has passed, for its fixtures."""
+    report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
+
+
+@pytest.fixture
+async def in_order(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Check, at the end of a test that passed, that all holds of the worlds that it made.
+
+    A test that leaves one out of order on purpose says why: `@pytest.mark.out_of_order("why")`.
+    """
+    Installation.made.clear()
+    yield
+    if request.node.stash.get(_PASSED, False) and request.node.get_closest_marker("out_of_order") is None:
+        for installation, world in Installation.made:
+            await holds(installation, world)
 
 
 @pytest.fixture(scope="session")

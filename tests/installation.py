@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 import grpc.aio
@@ -90,7 +90,12 @@ class Answer:
 
 
 class Installation:
-    """A stack, agents for three regions, a gRPC channel and an HTTP session."""
+    """A stack, agents for three regions, a gRPC channel and an HTTP session.
+
+    `made` has the worlds that tests made since it was last emptied, with the installation of each.
+    """
+
+    made: ClassVar[list[tuple["Installation", World]]] = []
 
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
@@ -122,7 +127,9 @@ class Installation:
     async def world(self, **spec: Any) -> World:
         """Seed a workspace of its own in the regions that have agents."""
         unique = f"w{uuid.uuid4().hex[:8]}"
-        return await seed(self.database, WorldSpec(**{"workspace": unique, **spec}))
+        world = await seed(self.database, WorldSpec(**{"workspace": unique, **spec}))
+        self.made.append((self, world))
+        return world
 
     async def deployment(self, world: World, environment: str = PRODUCTION, *, app: str = "", **spec: Any) -> str:
         """Create a deployment's row, as the control API does."""

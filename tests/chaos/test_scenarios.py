@@ -43,7 +43,7 @@ from tests.servers.fake_buildkit import FakeBuildKit
 from tests.servers.mariadb import MariaDB
 from tests.waiting import appears, until
 
-pytestmark = pytest.mark.xdist_group("scenarios")
+pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.usefixtures("in_order")]
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
 POINTS = ("before", "after") if FULL else ("after",)

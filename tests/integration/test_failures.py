@@ -13,6 +13,8 @@ from service.dev.world import World
 from tests.installation import HEARS_IN_A_STEP, Installation, deploy_request
 from tests.waiting import appears
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 
 async def refused(installation: Installation, deployment_id: str) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as raised:

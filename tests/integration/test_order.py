@@ -16,6 +16,8 @@ from tests.waiting import appears, until
 
 DEPLOY = "/hydra.v1.DeployService/{key}/Deploy"
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 
 async def test_a_call_for_nothing_is_refused_while_another_deploy_of_the_key_runs(installation: Installation) -> None:
     """06 · L1: neither waits for the other, though both have the same Restate key."""

@@ -17,6 +17,8 @@ from service.dev.world import World
 from tests.installation import HEARS_IN_A_STEP, IMAGE, Installation, deploy_request
 from tests.waiting import appears
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 
 async def rollback(installation: Installation, source: str, target: str, timeout: float = 30) -> None:
     request = deploy_pb2.RollbackRequest(source_deployment_id=source, target_deployment_id=target)

@@ -14,6 +14,8 @@ from tests.integration.reconciling.rounds import found_of, go_round, shows
 from tests.reporting_site import ReportingSite
 from tests.waiting import appears, until
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 DEPLOY = "/hydra.v1.DeployService/k/Deploy/send"
 BODY = {"image": "registry.example.com/acme/shop:1.0"}
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,8 @@ from tests.integration.reconciling.rounds import ROUND, found_of, go_round, show
 from tests.integration.reconciling.test_dead_operations import BODY, DEPLOY, ended, under_way
 from tests.reporting_site import ReportingSite
 from tests.waiting import appears, until
+
+pytestmark = pytest.mark.usefixtures("in_order")
 
 
 async def remove(installation: Installation, table: Table, **where: Any) -> None:
@@ -121,6 +124,7 @@ async def _rests(installation: Installation, deployment_id: str, world: World) -
     return bool((await installation.row(tables.deployments, id=deployment_id))["desired_state"] == "standby")
 
 
+@pytest.mark.out_of_order("what was live is gone")
 async def test_topologies_of_a_deployment_that_is_gone_are_stopped(reconciled: ReportingSite) -> None:
     installation = reconciled.installation
     world = await installation.world()
