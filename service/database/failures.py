@@ -35,6 +35,7 @@ _TRANSIENT_TEXTS = (
     "connection reset",
     "packet sequence number wrong",  # the driver lost step with the server and has closed the connection
 )
+_CLOSED_ON_UVLOOP = "the handler is closed"  # a write on a connection that the other side has closed
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN})
 _DUPLICATE_CODE = 1062
 _SQLITE_DUPLICATES = frozenset(
@@ -107,6 +108,8 @@ def _is_transient_origin(error: exc.DBAPIError) -> bool:
 
 
 def _is_network(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return _CLOSED_ON_UVLOOP in str(error)
     if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
         return True
     return isinstance(error, OSError) and error.errno in _UNREACHABLE

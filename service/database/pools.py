@@ -90,7 +90,17 @@ def _mysql(dsn: Dsn) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "checkout", _ping)
     event.listen(engine.sync_engine, "handle_error", _leave)
+    for end in ("invalidate", "close"):
+        event.listen(engine.sync_engine, end, _let_go)
     return engine
+
+
+def _let_go(connection: AdaptedConnection, *_: Any) -> None:
+    """Close a connection that its server has closed without a last word: uvloop raises where one is written."""
+    raw = connection.driver_connection
+    writer = getattr(raw, "_writer", None)
+    if writer is not None and writer.transport.is_closing():
+        raw.close()
 
 
 def _leave(trouble: ExceptionContext) -> None:
@@ -108,7 +118,7 @@ def _ping(connection: AdaptedConnection, *_: Any) -> None:
 
     try:
         connection.run_async(ping)
-    except (OSError, EOFError, aiomysql.Error):
+    except (OSError, EOFError, aiomysql.Error, RuntimeError):  # RuntimeError: uvloop's for a connection that is closed
         # What killed this connection killed the others: make the pool begin anew.
         raise InvalidatePoolError from None
 

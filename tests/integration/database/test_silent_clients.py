@@ -35,6 +35,35 @@ asyncio.run(Database(parse(os.environ["HELD_DSN"])).transact(hold))
 """
 
 
+# Uses ten connections at once, twice, on the service's own event loop; the server closes them in between.
+RETURNER = """
+import asyncio, logging, os
+import uvloop
+from sqlalchemy import text
+from service.database.dsn import parse
+from service.database.engine import Database
+
+attempts = 0
+
+async def work(conn):
+    global attempts
+    attempts += 1
+    return await conn.scalar(text("SELECT CONNECTION_ID()"))
+
+async def main():
+    logging.basicConfig()
+    database = await Database.open(parse(os.environ["HELD_DSN"]))
+    before = await asyncio.gather(*(database.transact(work) for _ in range(10)))
+    await asyncio.sleep(2.5)
+    after = await asyncio.gather(*(database.transact(work) for _ in range(10)))
+    await asyncio.sleep(2.5)
+    await database.close()
+    print(attempts, len(set(before) & set(after)), flush=True)
+
+uvloop.run(main())
+"""
+
+
 @asynccontextmanager
 async def holding(dsn: str) -> AsyncIterator[Callable[[], None]]:
     """Run the holder, and give what freezes it."""
@@ -100,6 +129,21 @@ async def test_connections_that_were_idle_for_too_long_are_replaced_unnoticed(ma
         after = await asyncio.gather(*(database.transact(work) for _ in range(10)))
     assert set(before).isdisjoint(after)
     assert attempts == 20
+
+
+async def test_what_serves_replaces_them_without_a_word(mariadb: MariaDB) -> None:
+    """On uvloop a write on what the server has closed is an error of its own."""
+    dsn = f"{await mariadb.create_database()}&wait_timeout=1"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RETURNER),
+        env={**os.environ, "HELD_DSN": dsn},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+
+    assert (process.returncode, err.decode()) == (0, "")
+    assert out == b"20 0\n"
 
 
 async def test_quiet_times_need_one_connection(mariadb_dsn: Dsn) -> None:
