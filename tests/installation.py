@@ -35,6 +35,7 @@ QUICK = {
     "health_timeout": '"45s"' if os.environ.get("HYDRA_TEST_FULL") else '"15s"',  # longer than a full mode's outage
     "health_poll": '"20ms"',
     "health_flap_steady": '"1s"',
+    "health_stale_steady": '"5s"',
     "standby_delay": '"1500ms"',
     "step_timeout": '"60s"',
 }
@@ -167,7 +168,10 @@ class Installation:
 
     @asynccontextmanager
     async def held(self, point: str) -> AsyncIterator[Path]:
-        """Hold steps at `<step>.<before|after>` while the block lasts; the file it gives tells when one is held."""
+        """Hold steps at `<step>.<before|after>` while the block lasts; the file it gives tells when one is held.
+
+        Without the file beside it that ends in `.hold` they go on before.
+        """
         hold = self.stack.folder / f"{point}.hold"
         reached = self.stack.folder / f"{point}.held"
         reached.unlink(missing_ok=True)
@@ -175,7 +179,7 @@ class Installation:
         try:
             yield reached
         finally:
-            hold.unlink()
+            hold.unlink(missing_ok=True)
 
     def kill_at(self, point: str) -> None:
         """Make the worker kill itself the next time it comes to `<step>.<before|after>`."""

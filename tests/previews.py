@@ -88,10 +88,11 @@ async def insert_previews(database: Database, world: World, environments: int, e
 async def _take(conn: AsyncConnection, region_id: str, count: int) -> range:
     """Take so many version numbers of the region; one that is not counted yet stays so."""
     topology = tables.deployment_topology
-    if await versions.uncounted(conn, [region_id]):
+    try:
+        stamps = await versions.lock(conn, [region_id])
+    except versions.Uncounted:
         highest = await conn.scalar(select(func.max(topology.c.version)).where(topology.c.region_id == region_id))
         return range(1 + (highest or 0), 1 + (highest or 0) + count)
-    stamps = await versions.lock(conn, [region_id])
     taken = [stamps.take(region_id) for _ in range(count)]
     await stamps.save(conn)
     return range(taken[0], taken[-1] + 1) if taken else range(0)

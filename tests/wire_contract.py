@@ -119,6 +119,7 @@ FILES: Mapping[str, File] = {
                 2: ("previous_deployment_id", "string"),
                 3: ("live", "bool"),
                 4: ("superseded_deployment_ids", "[string]"),
+                5: ("held_back_deployment_ids", "[string]"),
             },
             "RevertTrafficRequest": {1: ("operation_id", "string"), 2: ("deployment_id", "string")},
             "RevertTrafficResponse": {1: ("restored_route_ids", "[string]"), 2: ("live_pointer_restored", "bool")},

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.clock import now_ms
 from service.database import attempts, deployments, stuck
 from service.database.attempts import AttemptState
 from service.database.engine import Database
@@ -77,9 +76,7 @@ class Cancellation:
 
     async def _end_unbegun(self) -> bool:
         operation_id = self.operation_ids[0] if self.operation_ids else f"cancelled:{self._deployment_id}"
-        return await self._database.transact(
-            lambda conn: cancel_unbegun(conn, self._deployment_id, operation_id, now_ms())
-        )
+        return await self._database.transact(lambda conn: cancel_unbegun(conn, self._deployment_id, operation_id))
 
     async def _under_way(self) -> list[Invocation]:
         """Find what works on it or is about to: by its request, and by its claim."""

@@ -159,4 +159,10 @@ async def _register(settings: Settings, endpoint: Endpoint, probes: Probes) -> N
 
 def _gate_timing(settings: Settings) -> GateTiming:
     deploy = settings.deploy
-    return GateTiming(poll=deploy.health_poll, steady=deploy.health_steady, flap_steady=deploy.health_flap_steady)
+    return GateTiming(
+        poll=deploy.health_poll,
+        steady=deploy.health_steady,
+        flap_steady=deploy.health_flap_steady,
+        # Whoever waits for less than twice as long would never see the end of it.
+        stale_steady=min(deploy.health_stale_steady, deploy.health_timeout / 2),
+    )

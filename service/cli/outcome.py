@@ -13,6 +13,7 @@ from service.cli import terminal
 from service.config.values import format_duration
 from service.database.deployments import Subject
 from service.database.history import Operation
+from service.database.switches import HELD_BACK_TIMES
 from service.routing.switch import Kind
 
 
@@ -29,7 +30,7 @@ class RouteMove:
 class Outcome:
     """What became of it, or would: `live_id` was live before, and `target` is how it was before.
 
-    Without an `operation` nothing was done. `standby` lists who goes to rest later.
+    Without an `operation` nothing was done. `standby` lists who goes to rest, `held_back` who does so later still.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Outcome:
     routes: Sequence[RouteMove]
     standby: Sequence[str]
     operation: Operation | None = None
+    held_back: Sequence[str] = ()
 
     @property
     def path(self) -> str:
@@ -64,6 +66,7 @@ def document(outcome: Outcome, standby_delay: timedelta) -> str:
         "woken": outcome.woken,
         "routes": [asdict(route) for route in outcome.routes],
         "standby": list(outcome.standby),
+        "held_back": list(outcome.held_back),
         "standby_delay_ms": round(standby_delay / timedelta(milliseconds=1)),
         "operation": outcome.operation and asdict(outcome.operation) | {"duration_ms": outcome.operation.duration_ms},
     }
@@ -72,10 +75,10 @@ def document(outcome: Outcome, standby_delay: timedelta) -> str:
 
 def page(outcome: Outcome, standby_delay: timedelta) -> RenderableType:
     """Lay it out as text."""
-    return Group(*_parts(outcome, format_duration(standby_delay)))
+    return Group(*_parts(outcome, standby_delay))
 
 
-def _parts(outcome: Outcome, delay: str) -> Iterator[RenderableType]:
+def _parts(outcome: Outcome, delay: timedelta) -> Iterator[RenderableType]:
     yield _heading(outcome)
     grid = terminal.grid(2)
     grid.columns[0].style = "dim"
@@ -119,9 +122,10 @@ def _waking(outcome: Outcome) -> str:
     return ", which rested: it was woken, and healthy before any route moved"
 
 
-def _standby(outcome: Outcome, delay: str) -> str:
-    if outcome.standby:
-        return f"{', '.join(outcome.standby)} after {delay}"
+def _standby(outcome: Outcome, delay: timedelta) -> str:
+    resting = [(outcome.standby, delay), (outcome.held_back, HELD_BACK_TIMES * delay)]
+    if said := [f"{', '.join(ids)} after {format_duration(after)}" for ids, after in resting if ids]:
+        return "; ".join(said)
     if outcome.kind is Kind.ROLLBACK:
         return f"none: {outcome.live_id} keeps running until the rollback is confirmed, or another one promoted"
     return "none"

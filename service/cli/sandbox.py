@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from service.cli import terminal
-from service.database.previews import PREVIEW
 from service.dev.agent import region_agents
 from service.dev.stack import LocalStack
 from service.dev.world import World, seed
-from service.domain.deployment import PRODUCTION
+from service.domain.deployment import PREVIEW, PRODUCTION
 
 IMAGE = "registry.example.com/acme/shop"
 

@@ -91,6 +91,7 @@ def _planned(kind: Kind, plan: Plan) -> Outcome:
         woken=plan.wakes,
         routes=[RouteMove(move.fqdn, move.previous_deployment_id, move.deployment_id) for move in plan.moved],
         standby=plan.superseded,
+        held_back=plan.held_back,
     )
 
 
@@ -107,5 +108,6 @@ async def _done(conn: AsyncConnection, operation_id: str, kind: Kind, target: Su
         woken=target.desired_state != DesiredState.RUNNING,
         routes=[RouteMove(move.fqdn, move.previous_deployment_id, move.deployment_id) for move in moves],
         standby=list(switch.result["superseded_deployment_ids"]),
+        held_back=list(switch.result.get("held_back_deployment_ids", ())),
         operation=await history.operation(conn, operation_id),
     )

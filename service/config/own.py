@@ -71,6 +71,7 @@ class DeploySettings(OwnTable):
     health_poll: _Pause = 50 * _MILLISECOND
     health_steady: _Pause = 75 * _MILLISECOND
     health_flap_steady: _Pause = 2 * _SECOND
+    health_stale_steady: _Pause = 10 * _SECOND
     standby_delay: Annotated[timedelta, duration(_MILLISECOND, 30 * 24 * _HOUR)] = 30 * 60 * _SECOND
     step_timeout: Annotated[timedelta, duration(_SECOND, _HOUR)] = 10 * 60 * _SECOND
     quota_surge: bool = True

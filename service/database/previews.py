@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import versions
-from service.database.tables import apps, deployment_topology, deployments, environments, regions
-from service.domain.deployment import DesiredState, Status, TopologyStatus
+from service.database.tables import apps, deployment_topology, deployments, environments, frontline_routes
+from service.domain.deployment import PREVIEW, DesiredState, Status, TopologyStatus
+from service.domain.hostname import Sticky
 
-PREVIEW = "preview"
 ENVIRONMENTS_PER_PAGE = 100
 
 
@@ -105,15 +105,14 @@ def _serving() -> ColumnElement[bool]:
 
 
 def _is_live() -> ColumnElement[bool]:
+    """Say what must run: its app's live deployment, and what a route leads to that follows what is live."""
     live = select(apps.c.current_deployment_id).where(
         apps.c.id == deployments.c.app_id, apps.c.current_deployment_id == deployments.c.id
     )
-    return live.exists()
-
-
-async def uncounted_regions(conn: AsyncConnection) -> list[str]:
-    """List the regions that have no version counter yet, in id order."""
-    return await versions.uncounted(conn, await conn.scalars(select(regions.c.id)))
+    followed = select(frontline_routes.c.pk).where(
+        frontline_routes.c.deployment_id == deployments.c.id, frontline_routes.c.sticky == Sticky.LIVE.value
+    )
+    return or_(live.exists(), followed.exists())
 
 
 async def put_to_standby(conn: AsyncConnection, idle: Sequence[Candidate], cutoff_ms: int, now_ms: int) -> list[str]:

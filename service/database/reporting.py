@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import deployments
 from service.database.tables import deployments as deployments_table
-from service.database.tables import frontline_routes
+from service.database.tables import frontline_routes, github_repo_connections
 from service.domain.hostname import Sticky
 
 
@@ -34,6 +34,21 @@ async def reported(conn: AsyncConnection, deployment_id: str) -> Reported | None
     )
     fqdns = {Sticky(sticky): fqdn for sticky, fqdn in found}  # of several the oldest: a custom domain is younger
     return Reported(row.project_id, row.created_at, row.github_deployment_id or 0, fqdns)
+
+
+async def is_shown(conn: AsyncConnection, deployment_id: str) -> bool:
+    """Tell whether GitHub may show a deployment: its commit is known, and its app's repository is connected.
+
+    What the deployment belongs to may be gone.
+    """
+    known, connection = deployments_table.c, github_repo_connections.c
+    query = (
+        select(known.id)
+        .join(github_repo_connections, connection.app_id == known.app_id)
+        .where(known.id == deployment_id, known.git_commit_sha.is_not(None), known.git_commit_sha != "")
+        .where(connection.installation_id != 0, connection.repository_full_name != "")
+    )
+    return (await conn.execute(query.limit(1))).first() is not None
 
 
 async def keep_github_deployment(

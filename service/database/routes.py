@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, select, update
+from sqlalchemy import Select, and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database.tables import deployments, frontline_routes
+from service.database.tables import deployments, environments, frontline_routes
 from service.database.upsert import insert_ignore
+from service.domain.deployment import PREVIEW, Status
 from service.domain.hostname import Sticky
 
 
@@ -69,6 +70,44 @@ async def point(conn: AsyncConnection, owners: Mapping[str, str], now_ms: int) -
         .where(frontline_routes.c.id.in_(sorted(owners)))
         .values(deployment_id=case(dict(sorted(owners.items())), value=frontline_routes.c.id), updated_at=now_ms)
     )
+
+
+async def followed(conn: AsyncConnection, deployment_ids: Collection[str], besides: Collection[str]) -> set[str]:
+    """Return those deployments to which a route leads that follows a branch, an environment or what is live.
+
+    The routes in `besides` do not count.
+    """
+    if not deployment_ids:
+        return set()
+    kinds = [kind.value for kind in (Sticky.BRANCH, Sticky.ENVIRONMENT, Sticky.LIVE)]
+    query = select(frontline_routes.c.deployment_id).where(
+        frontline_routes.c.deployment_id.in_(sorted(deployment_ids)),
+        frontline_routes.c.sticky.in_(kinds),
+        frontline_routes.c.id.not_in(sorted(besides)),
+    )
+    return set(await conn.scalars(query))
+
+
+async def serve_live_traffic(conn: AsyncConnection, deployment_id: str) -> bool:
+    """Tell whether a route that follows what is live leads to the deployment, and it once became ready.
+
+    A deployment that never did has such routes only where it was the first to reserve a name. Names of preview
+    environments lead to what the sweep puts to rest: they do not count.
+    """
+    query = (
+        select(frontline_routes.c.id)
+        .join(deployments, deployments.c.id == frontline_routes.c.deployment_id)
+        .outerjoin(environments, environments.c.id == frontline_routes.c.environment_id)
+        .where(
+            frontline_routes.c.deployment_id == deployment_id,
+            deployments.c.status == Status.READY.value,
+            or_(
+                frontline_routes.c.sticky == Sticky.LIVE.value,
+                and_(frontline_routes.c.sticky == Sticky.ENVIRONMENT.value, environments.c.slug != PREVIEW),
+            ),
+        )
+    )
+    return (await conn.execute(query.limit(1))).first() is not None
 
 
 async def _locked(conn: AsyncConnection, condition: Any) -> list[Route]:

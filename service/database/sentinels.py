@@ -60,7 +60,7 @@ async def insert(conn: AsyncConnection, rows: Iterable[dict[str, Any]]) -> None:
 
 
 async def archive(conn: AsyncConnection, sentinel_id: str, region_id: str, now_ms: int) -> None:
-    """Let a sentinel end, under a new version; its region must have a counter."""
+    """Let a sentinel end, under a new version; raises Uncounted where its region has no counter."""
     stamps = await versions.lock(conn, [region_id])
     archived = {"desired_state": DesiredState.ARCHIVED.value, "desired_replicas": 0, "updated_at": now_ms}
     await conn.execute(

@@ -36,6 +36,12 @@ async def fail(conn: AsyncConnection, deployment_id: str, message: str, now_ms: 
     await change(conn, deployment_id, now_ms, status=Status.FAILED.value)
 
 
+async def leave_ready(conn: AsyncConnection, deployment_id: str, message: str, now_ms: int) -> None:
+    """End the step that runs with a message, as `fail` does, but leave the deployment `ready`: it is what is live."""
+    await _end(conn, deployment_id, step_error(message), now_ms)
+    await change(conn, deployment_id, now_ms, status=Status.READY.value)
+
+
 async def forget(conn: AsyncConnection, deployment_id: str) -> None:
     """Remove the steps of an earlier attempt, all but `queued`, so that the new attempt's stand alone."""
     await conn.execute(

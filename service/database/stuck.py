@@ -16,7 +16,7 @@ from service.database.tables import (
     hydra_operations,
     sentinels,
 )
-from service.domain.deployment import PRODUCTION, DesiredState, Status, TopologyStatus
+from service.domain.deployment import PREVIEW, DesiredState, Status, TopologyStatus
 from service.domain.hostname import Sticky
 
 _ENDED = tuple(status.value for status in Status if status.is_terminal)
@@ -34,12 +34,12 @@ class Unfinished:
     started_at_ms: int
 
 
-async def unfinished(conn: AsyncConnection, most: int) -> list[Unfinished]:
-    """List the operations that run, the oldest first."""
+async def unfinished(conn: AsyncConnection, after: str, most: int) -> list[Unfinished]:
+    """List the operations that run, by their ids from `after` on."""
     known = hydra_operations.c
     query = select(known.id, known.kind, known.app_id, known.deployment_id, known.started_at)
     rows = await conn.execute(
-        query.where(known.state == OperationState.RUNNING.value).order_by(known.started_at, known.id).limit(most)
+        query.where(known.state == OperationState.RUNNING.value, known.id > after).order_by(known.id).limit(most)
     )
     return [
         Unfinished(row.id, OperationKind(row.kind), row.app_id or "", row.deployment_id or "", row.started_at)
@@ -47,19 +47,17 @@ async def unfinished(conn: AsyncConnection, most: int) -> list[Unfinished]:
     ]
 
 
-async def runs(conn: AsyncConnection, operation_id: str) -> bool:
-    """Tell whether the operation's record says that it runs, locking it for the rest of the transaction."""
-    query = select(hydra_operations.c.state).where(hydra_operations.c.id == operation_id).with_for_update()
-    return await conn.scalar(query) == OperationState.RUNNING.value
+async def forgotten(conn: AsyncConnection, before_ms: int, after: str, most: int) -> list[str]:
+    """List deployments that are under way, with nothing written since `before_ms`, and that no operation works on.
 
-
-async def forgotten(conn: AsyncConnection, before_ms: int, most: int) -> list[str]:
-    """List deployments that are under way, with nothing written since `before_ms`, and that no operation works on."""
+    All lists here are by id, from `after` on.
+    """
     known, attempts = deployments.c, hydra_deployment_attempts.c
     query = (
         select(known.id)
         .outerjoin(hydra_deployment_attempts, attempts.deployment_id == known.id)
         .where(
+            known.id > after,
             known.status.not_in(_WAITING),
             func.coalesce(known.updated_at, known.created_at) < before_ms,
             or_(attempts.state.is_(None), attempts.state != OperationState.RUNNING.value),
@@ -78,10 +76,10 @@ class Misplaced:
     app_id: str
 
 
-async def misplaced(conn: AsyncConnection, before_ms: int, most: int) -> list[Misplaced]:
-    """List deployments that run, and are gone, failed, not to run, or of production and not live.
+async def misplaced(conn: AsyncConnection, before_ms: int, after: str, most: int) -> list[Misplaced]:
+    """List deployments that run, and are gone, failed, not to run, or of a lasting environment and not live.
 
-    Only those that nothing was written to since `before_ms`, and that no operation works on.
+    Only those that nothing was written to since `before_ms`, and that no operation works on. What is live is none.
     """
     known, topology, operation = deployments.c, deployment_topology.c, hydra_operations.c
     at_work = select(operation.id).where(
@@ -91,7 +89,7 @@ async def misplaced(conn: AsyncConnection, before_ms: int, most: int) -> list[Mi
         known.id.is_(None),
         known.status == Status.FAILED.value,
         and_(known.desired_state != DesiredState.RUNNING.value, known.status.in_(_ENDED)),
-        _of_production_and_not_live(),
+        _of_a_lasting_environment(),
     )
     query = (
         select(topology.deployment_id, known.status, known.desired_state, known.app_id)
@@ -102,7 +100,9 @@ async def misplaced(conn: AsyncConnection, before_ms: int, most: int) -> list[Mi
             .outerjoin(environments, environments.c.id == known.environment_id)
         )
         .where(
+            topology.deployment_id > after,
             topology.desired_status == TopologyStatus.RUNNING.value,
+            or_(apps.c.current_deployment_id.is_(None), apps.c.current_deployment_id != topology.deployment_id),
             func.coalesce(topology.updated_at, topology.created_at) < before_ms,
             func.coalesce(known.updated_at, known.created_at, 0) < before_ms,
             without_reason,
@@ -121,15 +121,65 @@ async def misplaced(conn: AsyncConnection, before_ms: int, most: int) -> list[Mi
     ]
 
 
-def _of_production_and_not_live() -> ColumnElement[bool]:
-    known = deployments.c
+async def is_to_stop(conn: AsyncConnection, deployment_id: str) -> bool:
+    """Tell whether a deployment is gone, has failed or is not to run, whatever its topologies say."""
+    query = select(deployments.c.status, deployments.c.desired_state).where(deployments.c.id == deployment_id)
+    row = (await conn.execute(query)).one_or_none()
+    return row is None or row.status == Status.FAILED or row.desired_state != DesiredState.RUNNING
+
+
+def _of_a_lasting_environment() -> ColumnElement[bool]:
+    """Say what may have lost its place: previews have none to lose, and a name that follows others is one."""
+    known, route = deployments.c, frontline_routes.c
+    followed = select(route.pk).where(
+        route.deployment_id == known.id, route.sticky.in_((Sticky.LIVE.value, Sticky.ENVIRONMENT.value))
+    )
     return and_(
-        environments.c.slug == PRODUCTION,
+        environments.c.slug != PREVIEW,
         known.status == Status.READY.value,
         known.desired_state == DesiredState.RUNNING.value,
-        apps.c.current_deployment_id.is_not(None),
-        apps.c.current_deployment_id != known.id,
+        apps.c.id.is_not(None),
+        ~followed.exists(),
     )
+
+
+@dataclass(frozen=True)
+class Resting:
+    """A deployment that is live, and that is not ready or does not run."""
+
+    app_id: str
+    deployment_id: str
+    status: Status
+    desired_state: DesiredState
+
+
+async def resting(conn: AsyncConnection, before_ms: int, after: str, most: int) -> list[Resting]:
+    """List live deployments that do not run, or are not ready since `before_ms`, by their apps' ids from `after` on.
+
+    One that an operation works on is none. Another worker may write the live pointer before the status.
+    """
+    known, topology, operation = deployments.c, deployment_topology.c, hydra_operations.c
+    runs = select(topology.pk).where(
+        topology.deployment_id == known.id, topology.desired_status == TopologyStatus.RUNNING.value
+    )
+    at_work = select(operation.id).where(
+        operation.deployment_id == known.id, operation.state == OperationState.RUNNING.value
+    )
+    query = (
+        select(apps.c.id, known.id, known.status, known.desired_state)
+        .join(deployments, known.id == apps.c.current_deployment_id)
+        .where(
+            apps.c.id > after,
+            or_(
+                and_(known.status != Status.READY.value, func.coalesce(known.updated_at, known.created_at) < before_ms),
+                known.desired_state != DesiredState.RUNNING.value,
+                ~runs.exists(),
+            ),
+            ~at_work.exists(),
+        )
+    )
+    rows = await conn.execute(query.order_by(apps.c.id).limit(most))
+    return [Resting(row[0], row[1], Status(row[2]), DesiredState(row[3])) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -141,13 +191,14 @@ class LostSentinel:
     region_id: str
 
 
-async def lost_sentinels(conn: AsyncConnection, before_ms: int, most: int) -> list[LostSentinel]:
+async def lost_sentinels(conn: AsyncConnection, before_ms: int, after: str, most: int) -> list[LostSentinel]:
     """List sentinels that run for environments that do not exist."""
     known = sentinels.c
     query = (
         select(known.id, known.environment_id, known.region_id)
         .outerjoin(environments, environments.c.id == known.environment_id)
         .where(
+            known.id > after,
             environments.c.id.is_(None),
             known.desired_state == DesiredState.RUNNING.value,
             func.coalesce(known.updated_at, known.created_at) < before_ms,
@@ -171,7 +222,7 @@ class LostRoute:
     live_id: str
 
 
-async def lost_routes(conn: AsyncConnection, before_ms: int, most: int) -> list[LostRoute]:
+async def lost_routes(conn: AsyncConnection, before_ms: int, after: str, most: int) -> list[LostRoute]:
     """List routes to deployments that do not exist, and to failed ones where the live one is to have them.
 
     The names of a failed deployment that nobody else is to have stay with it until the next one is there.
@@ -199,6 +250,7 @@ async def lost_routes(conn: AsyncConnection, before_ms: int, most: int) -> list[
             .outerjoin(live, takes_over)
         )
         .where(
+            route.id > after,
             or_(owner.c.id.is_(None), and_(owner.c.status == Status.FAILED.value, live.c.id.is_not(None))),
             func.coalesce(route.updated_at, route.created_at) < before_ms,
         )

@@ -1,15 +1,18 @@
 """The record of traffic switches: what makes them repeatable and reversible (06 · decision 2)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database.apps import App
 from service.database.tables import hydra_route_moves as moves
 from service.database.tables import hydra_traffic_switches as switches
+
+# What a rollback held back runs on for so many times as long as what was replaced.
+HELD_BACK_TIMES = 2
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,17 @@ async def moved_by(conn: AsyncConnection, operation_id: str) -> list[Move]:
     ]
 
 
+async def last_moved_by(conn: AsyncConnection, route_ids: Collection[str]) -> dict[str, str]:
+    """Return which operation moved each of these routes last, reverted ones aside."""
+    query = (
+        select(moves.c.route_id, moves.c.operation_id)
+        .join(switches, switches.c.operation_id == moves.c.operation_id)
+        .where(moves.c.route_id.in_(sorted(route_ids)), switches.c.reverted_at.is_(None))
+        .order_by(switches.c.switched_at)
+    )
+    return {row.route_id: row.operation_id for row in await conn.execute(query)}
+
+
 async def mark_reverted(conn: AsyncConnection, operation_id: str, now_ms: int) -> None:
     await conn.execute(update(switches).where(switches.c.operation_id == operation_id).values(reverted_at=now_ms))
 
@@ -116,32 +130,93 @@ async def rolled_back_from(conn: AsyncConnection, app: App) -> list[str]:
     return sources
 
 
+async def unplaced(conn: AsyncConnection, app: App, environment_id: str) -> list[str]:
+    """List what was deployed to the live deployment's environment during the app's open rollbacks, newest first.
+
+    None of these has a place: the rollback holds it. The caller holds the app's lock.
+    """
+    if not app.is_rolled_back:
+        return []
+    found: list[str] = []
+    for row in await conn.execute(_latest_first(app.app_id)):
+        if not row.is_rolled_back:
+            break
+        is_deploy = row.kind == "deploy" and row.environment_id == environment_id
+        if is_deploy and row.live_deployment_id != row.deployment_id and row.deployment_id not in found:
+            found.append(row.deployment_id)
+    return [deployment_id for deployment_id in found if deployment_id != app.current_deployment_id]
+
+
 async def has_place(conn: AsyncConnection, app: App, deployment_id: str) -> bool:
     """Tell whether a deployment is to go on running: it is live, or an open rollback came from it."""
     return deployment_id in (app.current_deployment_id, *await rolled_back_from(conn, app))
 
 
-async def was_replaced(conn: AsyncConnection, app: App, deployment_id: str) -> bool:
-    """Tell whether a deployment ever lost its place to another."""
-    query = select(switches.c.operation_id).where(
-        switches.c.app_id == app.app_id,
-        switches.c.previous_deployment_id == deployment_id,
-        switches.c.live_deployment_id != deployment_id,
-        switches.c.reverted_at.is_(None),
-    )
-    return (await conn.execute(query.limit(1))).first() is not None
+async def rests_at(conn: AsyncConnection, app: App, deployment_id: str, delay_ms: int) -> int | None:
+    """Say when a deployment is due to rest that has lost its place (Unix ms), None where it never has.
 
-
-async def replaced_at(conn: AsyncConnection, app: App, deployment_id: str) -> int | None:
-    """Read when a deployment lost its place to another for the last time (Unix ms), None for never."""
+    `delay_ms` is how long what is replaced runs on. What a rollback held back has twice as long.
+    """
     query = select(
         switches.c.switched_at, switches.c.previous_deployment_id, switches.c.live_deployment_id, switches.c.result
     ).where(switches.c.app_id == app.app_id, switches.c.reverted_at.is_(None))
     for row in await conn.execute(query.order_by(switches.c.switched_at.desc())):
-        moved_on = row.previous_deployment_id == deployment_id and row.live_deployment_id != deployment_id
-        if moved_on or deployment_id in row.result.get("superseded_deployment_ids", ()):
-            return int(row.switched_at)
+        if deployment_id in _replaced(row):
+            return int(row.switched_at) + delay_ms
+        if deployment_id in row.result.get("held_back_deployment_ids", ()):
+            return int(row.switched_at) + HELD_BACK_TIMES * delay_ms
     return None
+
+
+@dataclass(frozen=True)
+class Lately:
+    """The recent past: what was replaced since `now_ms` - `delay_ms` runs on for a while."""
+
+    now_ms: int
+    delay_ms: int
+
+
+async def on_their_way_out(conn: AsyncConnection, app: App, environment_id: str, lately: Lately) -> set[str]:
+    """List deployments of an environment that run on, but not for long: something else has their place.
+
+    They lost it lately, an open rollback came from them, or a rollback holds or held them back.
+    """
+    query = select(
+        switches.c.switched_at, switches.c.previous_deployment_id, switches.c.live_deployment_id, switches.c.result
+    ).where(
+        switches.c.app_id == app.app_id,
+        switches.c.environment_id == environment_id,
+        switches.c.reverted_at.is_(None),
+        switches.c.switched_at >= lately.now_ms - HELD_BACK_TIMES * lately.delay_ms,
+    )
+    found = {*await rolled_back_from(conn, app), *await unplaced(conn, app, environment_id)}
+    for row in await conn.execute(query):
+        found.update(row.result.get("held_back_deployment_ids", ()))
+        if row.switched_at >= lately.now_ms - lately.delay_ms:
+            found |= _replaced(row)
+    return found
+
+
+def _replaced(switch: Any) -> set[str]:
+    """Return the deployments that lost their place by a switch."""
+    replaced = set(switch.result.get("superseded_deployment_ids", ()))
+    if switch.previous_deployment_id and switch.previous_deployment_id != switch.live_deployment_id:
+        replaced.add(switch.previous_deployment_id)
+    return replaced
+
+
+async def moved_pointer_last(conn: AsyncConnection, app_id: str) -> str | None:
+    """Return the operation that last changed what is live, or whether that is a rollback; None for nobody."""
+    query = select(switches.c.operation_id).where(
+        switches.c.app_id == app_id,
+        switches.c.reverted_at.is_(None),
+        or_(
+            func.coalesce(switches.c.previous_deployment_id, "") != func.coalesce(switches.c.live_deployment_id, ""),
+            func.coalesce(switches.c.previous_is_rolled_back, False) != switches.c.is_rolled_back,
+        ),
+    )
+    found: str | None = await conn.scalar(query.order_by(switches.c.switched_at.desc()).limit(1))
+    return found
 
 
 async def last_switched_at(conn: AsyncConnection, app_id: str) -> int:
@@ -151,7 +226,14 @@ async def last_switched_at(conn: AsyncConnection, app_id: str) -> int:
 
 def _latest_first(app_id: str) -> Select[Any]:
     return (
-        select(switches.c.kind, switches.c.previous_deployment_id, switches.c.is_rolled_back)
+        select(
+            switches.c.kind,
+            switches.c.environment_id,
+            switches.c.deployment_id,
+            switches.c.previous_deployment_id,
+            switches.c.live_deployment_id,
+            switches.c.is_rolled_back,
+        )
         .where(switches.c.app_id == app_id, switches.c.reverted_at.is_(None))
         .order_by(switches.c.switched_at.desc())
     )

@@ -26,11 +26,18 @@ from service.errors import FailedPrecondition
 
 @dataclass(frozen=True)
 class Topology:
-    """A topology row as it stands."""
+    """A topology row as it stands, and its region: `takes_work` is None where the region is gone."""
 
     region_id: str
+    region_name: str
     desired_replicas: int
     desired_status: TopologyStatus
+    takes_work: bool | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is set to run."""
+        return self.desired_status is TopologyStatus.RUNNING
 
 
 async def regional_settings(conn: AsyncConnection, app_id: str, environment_id: str) -> list[RegionalSetting]:
@@ -99,26 +106,29 @@ async def replaced_by(conn: AsyncConnection, of: Subject) -> set[str]:
     }
 
 
-async def region_names(conn: AsyncConnection, region_ids: Iterable[str]) -> dict[str, str]:
-    """Read names by region id; a region without a row goes by its id."""
-    wanted = sorted(region_ids)
-    rows = await conn.execute(select(regions.c.id, regions.c.name).where(regions.c.id.in_(wanted)))
-    return {**{region_id: region_id for region_id in wanted}, **{row.id: row.name for row in rows}}
-
-
 async def existing(conn: AsyncConnection, deployment_id: str) -> dict[str, Topology]:
-    """Read a deployment's topologies by region id."""
+    """Read a deployment's topologies by region id; a region without a row goes by its id."""
     rows = await conn.execute(
         select(
             deployment_topology.c.region_id,
+            func.coalesce(regions.c.name, deployment_topology.c.region_id).label("region_name"),
             deployment_topology.c.desired_replicas,
             deployment_topology.c.desired_status,
+            regions.c.can_schedule,
         )
+        .outerjoin(regions, regions.c.id == deployment_topology.c.region_id)
         .where(deployment_topology.c.deployment_id == deployment_id)
         .order_by(deployment_topology.c.region_id)
     )
     return {
-        row.region_id: Topology(row.region_id, row.desired_replicas, TopologyStatus(row.desired_status)) for row in rows
+        row.region_id: Topology(
+            row.region_id,
+            row.region_name,
+            row.desired_replicas,
+            TopologyStatus(row.desired_status),
+            None if row.can_schedule is None else bool(row.can_schedule),
+        )
+        for row in rows
     }
 
 
@@ -149,8 +159,10 @@ async def set_status(
 ) -> None:
     """Set the desired status of the deployment's topologies in some regions, each under a new version.
 
-    Locks the regions' counters until the transaction ends; every region must have one.
+    Locks the regions' counters until the transaction ends. Raises Uncounted where one has none.
     """
+    if not region_ids:
+        return
     stamps = await versions.lock(conn, region_ids)
     for region_id in sorted(region_ids):
         await conn.execute(

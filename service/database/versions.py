@@ -4,7 +4,7 @@ Taking a number and writing the rows it stamps is one transaction that holds the
 numbers become visible in order and an agent that polls `version > cursor` misses no row.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,20 @@ from service.database.upsert import insert_ignore
 _STAMPED = (deployment_topology, sentinels, cilium_network_policies)
 
 
+class Uncounted(Exception):
+    """Some regions have no counter yet: an earlier worker's state says where theirs start (`workflow.counters`)."""
+
+    def __init__(self, region_ids: list[str]) -> None:
+        super().__init__(f"no version counter: {', '.join(region_ids)}")
+        self.region_ids = region_ids
+
+
 class Stamps:
     """The locked counters of some regions, numbers taken so far included."""
 
     def __init__(self, versions: Mapping[str, int]) -> None:
         self._versions = dict(versions)
         self._taken: set[str] = set()
-
-    def __contains__(self, region_id: str) -> bool:
-        """Tell whether a region is locked, to the letter: some collations take one id for another."""
-        return region_id in self._versions
 
     def take(self, region_id: str) -> int:
         """Take the region's next number."""
@@ -45,21 +49,20 @@ class Stamps:
 
 
 async def lock(conn: AsyncConnection, region_ids: Collection[str]) -> Stamps:
-    """Lock the counters of regions, in id order, until the transaction ends. Every region must have one."""
+    """Lock the counters of regions, in id order, until the transaction ends.
+
+    Raises Uncounted where a region has none. Ids are compared to the letter: some collations take one for another.
+    """
     rows = await conn.execute(
         select(counters.c.region_id, counters.c.version)
         .where(counters.c.region_id.in_(sorted(region_ids)))
         .order_by(counters.c.region_id)
         .with_for_update()
     )
-    return Stamps({row.region_id: row.version for row in rows})
-
-
-async def uncounted(conn: AsyncConnection, region_ids: Iterable[str]) -> list[str]:
-    """Return the regions, in id order, that have no counter yet and need a floor from an earlier worker's state."""
-    wanted = sorted(set(region_ids))
-    counted = set(await conn.scalars(select(counters.c.region_id).where(counters.c.region_id.in_(wanted))))
-    return [region for region in wanted if region not in counted]
+    versions = {row.region_id: row.version for row in rows}
+    if missing := sorted(set(region_ids) - versions.keys()):
+        raise Uncounted(missing)
+    return Stamps(versions)
 
 
 async def start_counters(conn: AsyncConnection, floors: Mapping[str, int]) -> None:

@@ -14,11 +14,9 @@ from service.database import tables
 from service.database.engine import Database
 from service.database.upsert import insert_ignore
 from service.dev.cluster_service import Region
-from service.domain.deployment import PRODUCTION, Status
+from service.domain.deployment import PREVIEW, PRODUCTION, Status
 from service.domain.identifiers import DEPLOYMENT_K8S_NAME_LENGTH, Prefix, dns_label, new_id
 from service.errors import NotFound
-
-PREVIEW = "preview"
 
 _random = random.SystemRandom()
 _Row = dict[str, Any]

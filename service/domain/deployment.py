@@ -8,6 +8,9 @@ from service.errors import InvalidArgument
 PRODUCTION = "production"
 """The environment slug with live names, three sentinels and the live pointer."""
 
+PREVIEW = "preview"
+"""The environment slug whose deployments rest once nobody calls them."""
+
 _STEP_ERROR_BYTES = 512
 _ELLIPSIS = "..."
 

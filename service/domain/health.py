@@ -19,10 +19,14 @@ class InstanceStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegionObservation:
-    """One look at one region: instances counted by status (one of InstanceStatus; absent is zero)."""
+    """One look at one region: instances counted by status (one of InstanceStatus; absent is zero).
+
+    `oldest` is the number of the instance that was reported first (later ones have higher numbers), None without any.
+    """
 
     desired_replicas: int
     instances: Mapping[str, int]
+    oldest: int | None = None
 
     @property
     def healthy(self) -> bool:
@@ -64,8 +68,9 @@ class Gate:
     """Waits for `required` of `region_ids` to be healthy steadily.
 
     A region counts once it has been healthy for `steady_ms` on end; one that was seen to fall back, by this gate
-    or by an earlier one (`flapped_before`), for `flap_steady_ms`. Nothing is a verdict against a region: whoever
-    holds the gate gives up at a deadline and quotes `descriptions`.
+    or by an earlier one (`flapped_before`), for `flap_steady_ms`; one that shows an instance of an earlier order
+    (numbered up to `seen_before`: it may be about to end) for `stale_steady_ms`. Nothing is a verdict against a
+    region: whoever holds the gate gives up at a deadline and quotes `descriptions`.
     """
 
     region_ids: tuple[str, ...]
@@ -73,6 +78,8 @@ class Gate:
     steady_ms: int = 100
     flap_steady_ms: int = 2000
     flapped_before: InitVar[Collection[str]] = ()
+    stale_steady_ms: int = 10_000
+    seen_before: int = 0
     _watches: dict[str, RegionWatch] = field(init=False)
     _now_ms: int = field(init=False, default=0)
 
@@ -121,7 +128,13 @@ class Gate:
         if watch.healthy_since_ms is None:
             return False
         needed_ms = self.flap_steady_ms if watch.flapped else self.steady_ms
+        if self._is_stale(watch):
+            needed_ms = max(needed_ms, self.stale_steady_ms)
         return self._now_ms - watch.healthy_since_ms >= needed_ms
+
+    def _is_stale(self, watch: RegionWatch) -> bool:
+        oldest = None if watch.last is None else watch.last.oldest
+        return oldest is not None and oldest <= self.seen_before
 
     def _describe(self, watch: RegionWatch) -> str:
         if watch.last is None:

@@ -6,9 +6,10 @@ from typing import Any
 from hydra.v1 import routing_pb2
 
 from service.clock import now_ms
+from service.counters import Counters
 from service.database.engine import Database
 from service.durable.binding import Handler
-from service.durable.journal import Journal
+from service.durable.journal import UNDO_BUDGET, Journal
 from service.errors import InvalidArgument
 from service.routing.assignment import Assignment, assign
 from service.routing.revert import Reverted, revert
@@ -53,10 +54,15 @@ def routing_handlers(database: Database, journal_of: OpenJournal) -> dict[str, H
         _require_operation(request.operation_id)
         _require(request.deployment_id, "deployment_id")
         order = Order(request.operation_id, ctx.key(), request.deployment_id)
-        reverted = await journal_of(ctx).step(
-            "revert traffic", Reverted, lambda: database.transact(lambda conn: revert(conn, order, now_ms()))
+        reverted = await Counters(journal_of(ctx), database).step(
+            "revert traffic",
+            Reverted,
+            lambda: database.transact(lambda conn: revert(conn, order, now_ms())),
+            UNDO_BUDGET,
         )
-        return routing_pb2.RevertTrafficResponse(**vars(reverted))
+        return routing_pb2.RevertTrafficResponse(
+            restored_route_ids=reverted.restored_route_ids, live_pointer_restored=reverted.live_pointer_restored
+        )
 
     async def assign_frontline_routes(
         ctx: Any, request: routing_pb2.AssignFrontlineRoutesRequest

@@ -4,22 +4,21 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database import topologies
 from service.database.deployments import Subject
 from service.database.switches import Move
-from service.domain.deployment import DesiredState, TopologyStatus
+from service.domain.deployment import DesiredState
 from service.routing import decisions
 from service.routing.admission import Admitted, admit_promotion, admit_rollback
 from service.routing.decisions import Decision
-from service.routing.preconditions import check_has_topology
 from service.routing.switch import Kind, Order, lock_target
+from service.routing.waking import usable_regions
 
 
 @dataclass(frozen=True)
 class Plan:
     """What would happen. `wakes`: the target rests, and would be set running and awaited before traffic moves.
 
-    `live_id` is live now; `superseded` would be scheduled for standby.
+    `live_id` is live now; `superseded` would be scheduled for standby, `held_back` for later.
     """
 
     target: Subject
@@ -27,6 +26,7 @@ class Plan:
     wakes: bool
     moved: list[Move]
     superseded: list[str]
+    held_back: list[str]
 
 
 async def plan_rollback(conn: AsyncConnection, source_id: str, target_id: str) -> Plan:
@@ -49,12 +49,10 @@ async def plan_promotion(conn: AsyncConnection, target_id: str) -> Plan:
 
 
 async def _rests(conn: AsyncConnection, target: Subject) -> bool:
-    regions = await topologies.existing(conn, target.deployment_id)
-    check_has_topology(target.deployment_id, regions)
-    stopped = any(region.desired_status == TopologyStatus.STOPPED for region in regions.values())
-    return stopped or target.desired_state != DesiredState.RUNNING
+    usable = await usable_regions(conn, target)
+    return target.desired_state != DesiredState.RUNNING or not all(region.runs for region in usable.topologies)
 
 
 def _plan(admitted: Admitted, decision: Decision, *, wakes: bool) -> Plan:
     live_id = admitted.app.current_deployment_id or ""
-    return Plan(admitted.target, live_id, wakes, decision.moved, decision.superseded)
+    return Plan(admitted.target, live_id, wakes, decision.moved, decision.superseded, decision.held_back)

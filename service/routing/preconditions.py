@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from service.database.apps import App
 from service.database.deployments import Placed, Subject
-from service.domain.deployment import DesiredState, Status
+from service.domain.deployment import PRODUCTION, DesiredState, Status
 from service.errors import FailedPrecondition
 
 
@@ -40,7 +40,7 @@ def check_can_serve(target: Subject) -> None:
         )
     if target.desired_state == DesiredState.ARCHIVED or not target.image:
         raise FailedPrecondition(
-            f"the deployment {target.deployment_id!r} is archived or has no image: deploy it again", reason="ARCHIVED"
+            f"the deployment {target.deployment_id!r} is archived or has no image: deploy a new one", reason="ARCHIVED"
         )
 
 
@@ -48,19 +48,22 @@ def check_has_topology(deployment_id: str, regions: Collection[object]) -> None:
     """Raise FailedPrecondition where the deployment has no region to be woken in."""
     if not regions:
         raise FailedPrecondition(
-            f"the deployment {deployment_id!r} has no region to run in: deploy it again", reason="NO_TOPOLOGY"
+            f"the deployment {deployment_id!r} has no region to run in: deploy a new one", reason="NO_TOPOLOGY"
         )
 
 
 def check_promotable(app: App, live: Placed | None, target: Subject) -> None:
-    """Raise FailedPrecondition unless the target may take over from the live deployment, or confirm a rollback."""
-    if live is None:
+    """Raise FailedPrecondition unless the target may take over from the live deployment, or confirm a rollback.
+
+    Where the live deployment's row is gone (None), any of production may take over.
+    """
+    if live is None and (app.current_deployment_id is None or target.environment_slug != PRODUCTION):
         raise FailedPrecondition(
             "the app has no live deployment to take over from: deploy to production first", reason="NOTHING_LIVE"
         )
     if app.current_deployment_id == target.deployment_id and not app.is_rolled_back:
         raise FailedPrecondition(f"the deployment {target.deployment_id!r} is live already", reason="ALREADY_LIVE")
-    if live.environment_id != target.environment_id:
+    if live is not None and live.environment_id != target.environment_id:
         raise FailedPrecondition(
             f"the deployment {target.deployment_id!r} is not of the live deployment's environment: "
             "promote one that is, or deploy it there",

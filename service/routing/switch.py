@@ -1,6 +1,6 @@
 """The one transaction that moves traffic (02 · 1.7, 06 · decision 2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +25,7 @@ class Switched:
     previous_deployment_id: str
     live: bool
     superseded_deployment_ids: list[str]
+    held_back_deployment_ids: list[str] = field(default_factory=list)
 
 
 class Kind(StrEnum):
@@ -124,7 +125,7 @@ async def lock_target(conn: AsyncConnection, order: Order) -> Subject:
         )
     if subject.desired_state != DesiredState.RUNNING:
         raise FailedPrecondition(
-            f"the deployment {subject.deployment_id!r} was set to {subject.desired_state} meanwhile: deploy it again",
+            f"the deployment {subject.deployment_id!r} was set to {subject.desired_state} meanwhile: deploy a new one",
             reason="NOT_RUNNING",
         )
     return subject
@@ -138,4 +139,5 @@ def _result(before: App, decision: Decision, subject: Subject) -> Switched:
         previous_deployment_id=previous or "" if moved_on else "",
         live=decision.after.current_deployment_id == subject.deployment_id,
         superseded_deployment_ids=decision.superseded,
+        held_back_deployment_ids=decision.held_back,
     )

@@ -104,7 +104,10 @@ class DeployServicer(deploy_pb2_grpc.DeployServiceServicer):
         if options.idempotency_key is not None:
             return await self._accept(target, request, options)
         deployment_id = _DEPLOY.deployment_id(request)
-        key = await self._database.read(lambda conn: attempts.idempotency_key(conn, deployment_id))
+        meant = await self._database.read(lambda conn: attempts.meant(conn, deployment_id))
+        if meant.operation_id:
+            return Accepted(meant.operation_id, is_repeat=True)
+        key = meant.idempotency_key
         for _ in range(_MOST_KILLED_ATTEMPTS):
             accepted = await self._accept(target, request, replace(options, idempotency_key=key))
             if not accepted.is_repeat or not await self._ingress.was_killed(accepted.invocation_id):

@@ -1,6 +1,6 @@
 """hydra.v1.DeploymentService: what a deployment is to do, now or later (02 · 5). The object's key is its id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -9,14 +9,17 @@ from hydra.v1 import deployment_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import apps, deployments, operations, topologies, versions
+from service.counters import Counters
+from service.database import apps, deployments, operations, topologies
 from service.database.operations import OperationKind, OperationState
-from service.domain.deployment import Transition, transition
+from service.database.topologies import Topology
+from service.domain.deployment import DesiredState, TopologyStatus, Transition, transition
 from service.durable.binding import Address, Delivery, Handler, send
 from service.durable.journal import Journal
-from service.errors import FailedPrecondition, HydraError, InvalidArgument
+from service.errors import HydraError, InvalidArgument
+from service.routing.standing import check_may_rest, deployment_is_live
+from service.routing.waking import no_region
 from service.workflow import record
-from service.workflow.counters import counted
 from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -83,40 +86,49 @@ def deployment_handlers(runtime: Runtime) -> dict[str, Handler]:
 async def _apply(journal: Journal, runtime: Runtime, deployment_id: str, wanted: Transition) -> None:
     """Set the deployment and its topologies to the wanted state, in one transaction.
 
-    Raises FailedPrecondition for the app's live deployment; a deployment or app that is gone needs nothing.
+    Raises FailedPrecondition for what must go on running; a deployment or app that is gone needs nothing.
     """
 
-    async def attempt(floors: Mapping[str, int]) -> list[str]:
-        return await runtime.database.transact(lambda conn: _change(conn, journal, deployment_id, wanted, floors))
+    async def work(conn: AsyncConnection) -> None:
+        await _change(conn, journal, deployment_id, wanted)
 
-    await counted(journal, "change desired state", attempt)
+    database = runtime.database
+    await Counters(journal, database).step("change desired state", type(None), lambda: database.transact(work))
 
 
-async def _change(
-    conn: AsyncConnection, journal: Journal, deployment_id: str, wanted: Transition, floors: Mapping[str, int]
-) -> list[str]:
-    """Make the change; returns regions whose counters must be started first, in which case nothing was written."""
+async def _change(conn: AsyncConnection, journal: Journal, deployment_id: str, wanted: Transition) -> None:
+    """Make the change, where what was live can spare the deployment. Raises as `check_may_rest`, and Uncounted."""
     app_id = await deployments.app_of(conn, deployment_id)
     if app_id is None:
         log.info("desired state not changed: the deployment is gone", deployment=deployment_id)
-        return []
+        return
     app = await apps.find_locked(conn, app_id)
     if app is None or not await deployments.lock(conn, deployment_id):
         log.info("desired state not changed: the app is gone", deployment=deployment_id)
-        return []
+        return
     if app.current_deployment_id == deployment_id:
-        raise FailedPrecondition(
-            f"the deployment {deployment_id!r} is live: move its traffic away first", reason="DEPLOYMENT_IS_LIVE"
-        )
+        raise deployment_is_live(deployment_id)
+    if wanted.desired_state is not DesiredState.RUNNING:
+        await check_may_rest(conn, app, deployment_id, asked_by=journal.operation_id)
     existing = await topologies.existing(conn, deployment_id)
-    changed = [region for region, row in existing.items() if row.desired_status != wanted.topology_status]
-    await versions.start_counters(conn, floors)
-    if uncounted := await versions.uncounted(conn, changed):
-        return uncounted
+    changed = [region_id for region_id, topology in existing.items() if _is_changed(topology, wanted)]
+    if wanted.desired_state is DesiredState.RUNNING and existing and not _runs_somewhere(existing.values()):
+        raise no_region(deployment_id, existing.values())
     now = now_ms()
     await topologies.set_status(conn, deployment_id, wanted.topology_status, changed, now)
     await deployments.set_desired_state(conn, deployment_id, wanted.desired_state, now)
     about = {"app_id": app_id, "deployment_id": deployment_id, "detail": {"desired_state": wanted.desired_state.value}}
     await record.begin(conn, journal, OperationKind.DESIRED_STATE, about)
     await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now)
-    return []
+
+
+def _runs_somewhere(existing: Iterable[Topology]) -> bool:
+    """Tell whether the deployment runs, or can be set running, in some region."""
+    return any(topology.runs or topology.takes_work for topology in existing)
+
+
+def _is_changed(topology: Topology, wanted: Transition) -> bool:
+    """Tell whether the change concerns a region: nothing is set running in one that takes no work."""
+    if topology.desired_status == wanted.topology_status:
+        return False
+    return wanted.topology_status is not TopologyStatus.RUNNING or bool(topology.takes_work)

@@ -30,6 +30,7 @@ class GateTiming:
     poll: timedelta = timedelta(milliseconds=50)
     steady: timedelta = timedelta(milliseconds=75)
     flap_steady: timedelta = timedelta(seconds=2)
+    stale_steady: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,20 @@ class Verdict:
     healthy_regions: list[str]
     seen: dict[str, str]
     flapped_regions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What makes a region hold still for longer: that it fell back before, or shows instances of an earlier order.
+
+    `seen_before` is the pk of the newest of those instances, 0 for none.
+    """
+
+    flapped_regions: Collection[str] = ()
+    seen_before: int = 0
+
+
+NO_DOUBTS = Doubts()
 
 
 @dataclass(eq=False)
@@ -69,11 +84,18 @@ class HealthGate:
         region_ids: Sequence[str],
         required: int,
         limit: timedelta,
-        flapped_before: Collection[str] = (),
+        doubts: Doubts = NO_DOUBTS,
     ) -> Verdict:
         """Wait until `required` regions are steadily healthy, at most for `limit`; always returns what was seen."""
-        steady_ms, flap_steady_ms = _ms(self._timing.steady), _ms(self._timing.flap_steady)
-        gate = Gate(tuple(region_ids), required, steady_ms, flap_steady_ms, flapped_before)
+        gate = Gate(
+            tuple(region_ids),
+            required,
+            _ms(self._timing.steady),
+            _ms(self._timing.flap_steady),
+            doubts.flapped_regions,
+            _ms(self._timing.stale_steady),
+            doubts.seen_before,
+        )
         waiter = _Waiter(deployment_id, gate)
         self._waiters.add(waiter)
         self._wake()

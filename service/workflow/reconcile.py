@@ -5,6 +5,7 @@ from typing import Any
 from hydra.v1 import reconcile_pb2
 
 from service.durable.binding import Handler
+from service.workflow.reconciliation.live import wake_what_is_live
 from service.workflow.reconciliation.operations import end_dead_operations
 from service.workflow.reconciliation.orphans import (
     archive_lost_sentinels,
@@ -26,6 +27,7 @@ def reconcile_handlers(runtime: Runtime) -> dict[str, Handler]:
             # First: GitHub is told anyway of what the other parts end.
             await this.part("reports", close_open_reports)
         await this.part("operations", end_dead_operations)
+        await this.part("live", wake_what_is_live)
         await this.part("stops", stop_what_has_no_reason)
         if request.thorough:
             await this.part("deployments", tell_of_forgotten_deployments)

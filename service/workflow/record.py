@@ -1,4 +1,8 @@
-"""The record of operations, as a workflow keeps it: begun with its first step, ended with its switch or its failure."""
+"""The record of operations, as a workflow keeps it: begun with its first step, ended with its switch or its failure.
+
+An operation happens once. Its id comes from Restate, which makes it from the caller's idempotency key and forgets the
+invocation after a while: the record is what remembers it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +13,19 @@ from service.clock import now_ms
 from service.database import deployments, operations
 from service.database.operations import OperationKind, OperationState
 from service.durable.journal import UNDO_BUDGET, Journal
-from service.errors import Cancelled, HydraError
+from service.errors import Cancelled, FailedPrecondition, HydraError
 from service.workflow.runtime import Runtime
 
 CALLER_HEADER = "x-hydra-caller"
 _CALLER_LENGTH = 256  # hydra_operations.caller; on the Restate plane nobody else bounds it
+
+
+def operation_ended() -> FailedPrecondition:
+    """Return the refusal of an operation that has failed before, under the same id."""
+    return FailedPrecondition(
+        "this idempotency key belongs to an operation that has ended without success: use another key",
+        reason="OPERATION_ENDED",
+    )
 
 
 async def begin(conn: AsyncConnection, journal: Journal, kind: OperationKind, about: Mapping[str, Any]) -> None:
@@ -35,9 +47,11 @@ async def end_failed(
 async def record_failure(
     journal: Journal, runtime: Runtime, kind: OperationKind, about: Mapping[str, Any], cause: HydraError
 ) -> None:
-    """End the operation as `end_failed` does, in a step of its own."""
+    """End the operation as `end_failed` does, in a step of its own; one that has ended before stays as it is."""
 
     async def work(conn: AsyncConnection) -> None:
-        await end_failed(conn, journal, kind, about, cause)
+        earlier = await operations.state(conn, journal.operation_id, lock=True)
+        if earlier is None or not earlier.has_ended:
+            await end_failed(conn, journal, kind, about, cause)
 
     await journal.step("record failure", type(None), lambda: runtime.database.transact(work), UNDO_BUDGET)

@@ -33,6 +33,14 @@ class Options:
     build_lease: timedelta
     reconcile_grace: timedelta
 
+    @property
+    def standby_delay_ms(self) -> int:
+        return int(self.standby_delay.total_seconds() * 1000)
+
+    @property
+    def health_timeout_ms(self) -> int:
+        return int(self.health_timeout.total_seconds() * 1000)
+
 
 @dataclass(frozen=True)
 class Runtime:

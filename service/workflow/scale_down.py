@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.analytics.requests import RequestLog, Routed
 from service.clock import now_ms
-from service.database import operations, previews, versions
+from service.counters import Counters
+from service.database import operations, previews
 from service.database.operations import OperationKind, OperationState
 from service.database.previews import Candidate
 from service.durable.binding import Handler
 from service.durable.journal import Journal
 from service.errors import HydraError, Transient
 from service.workflow.compensation import Compensation, unwind
-from service.workflow.counters import floors_of
-from service.workflow.record import begin, record_failure
+from service.workflow.record import begin, operation_ended, record_failure
 from service.workflow.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -30,10 +30,10 @@ _PER_TRANSACTION = 100
 
 @dataclass(frozen=True)
 class Begun:
-    """Since when (Unix ms) a preview must have been without requests, and regions whose counters must be started."""
+    """Since when (Unix ms) a preview must have been without requests; `earlier` where the sweep has ended before."""
 
     cutoff_ms: int
-    uncounted: list[str]
+    earlier: OperationState | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,11 @@ def scale_down_handler(runtime: Runtime) -> Handler:
         undo = Compensation()
         undo.add("record failure", lambda cause: record_failure(journal, runtime, OperationKind.SCALE_DOWN, {}, cause))
         try:
-            pages = await _sweep(journal, runtime)
-            await _end(journal, runtime, pages)
+            begun = await _begin(journal, runtime)
+            if begun.earlier is None:
+                await _end(journal, runtime, await _sweep(journal, runtime, begun.cutoff_ms))
+            elif begun.earlier is not OperationState.SUCCEEDED:
+                raise operation_ended()
         except HydraError as error:
             await unwind(journal, undo, error)
             raise
@@ -69,18 +72,13 @@ def scale_down_handler(runtime: Runtime) -> Handler:
     return scale_down
 
 
-async def _sweep(journal: Journal, runtime: Runtime) -> list[Swept]:
+async def _sweep(journal: Journal, runtime: Runtime, cutoff_ms: int) -> list[Swept]:
     """Go through all pages; one that fails is skipped."""
-    begun = await _begin(journal, runtime)
-    if begun.uncounted:
-        floors = await floors_of(journal, begun.uncounted)
-        start = lambda conn: versions.start_counters(conn, floors)  # noqa: E731 - the step's whole work
-        await journal.step("start counters", type(None), lambda: runtime.database.transact(start))
     pages: list[Swept] = []
     cursor: int | None = 0
     while cursor is not None:
-        sweep = partial(_sweep_page, journal, runtime, cursor, begun.cutoff_ms)
-        swept = await journal.step("sweep page", Swept, sweep)
+        sweep = partial(_sweep_page, journal, runtime, cursor, cutoff_ms)
+        swept = await Counters(journal, runtime.database).step("sweep page", Swept, sweep)
         pages.append(swept)
         cursor = swept.cursor
     return pages[:-1]
@@ -93,9 +91,12 @@ async def _begin(journal: Journal, runtime: Runtime) -> Begun:
         await runtime.requests.active([], since_ms=0)
 
         async def work(conn: AsyncConnection) -> Begun:
-            await begin(conn, journal, OperationKind.SCALE_DOWN, {})
             cutoff_ms = now_ms() - int(runtime.options.idle_time.total_seconds() * 1000)
-            return Begun(cutoff_ms, await previews.uncounted_regions(conn))
+            earlier = await operations.state(conn, journal.operation_id)
+            if earlier is not None and earlier.has_ended:
+                return Begun(cutoff_ms, earlier)
+            await begin(conn, journal, OperationKind.SCALE_DOWN, {})
+            return Begun(cutoff_ms)
 
         return await runtime.database.transact(work)
 
@@ -153,8 +154,10 @@ async def _end(journal: Journal, runtime: Runtime, pages: list[Swept]) -> None:
         failed_pages = sum(page.failed for page in pages)
         detail = {"pages": len(pages), "failed_pages": failed_pages, "looked_at": looked_at}
         await operations.annotate(conn, journal.operation_id, detail)
-        await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
-        return looked_at > unknown or not unknown
+        could_tell = looked_at > unknown or not unknown
+        if could_tell:
+            await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
+        return could_tell
 
     if not await journal.step("end sweep", bool, lambda: runtime.database.transact(work)):
         raise Transient(

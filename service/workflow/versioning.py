@@ -26,11 +26,12 @@ def versioning_handlers(runtime: Runtime) -> dict[str, Handler]:
 
         async def work(conn: AsyncConnection) -> int:
             await versions.start_counters(conn, {region_id: floor})
-            stamps = await versions.lock(conn, [region_id])
-            if region_id not in stamps:
+            try:
+                stamps = await versions.lock(conn, [region_id])
+            except versions.Uncounted:
                 raise InvalidArgument(
                     f"the region {region_id!a} differs from another in case or accents alone", field="key"
-                )
+                ) from None
             taken = stamps.take(region_id)
             await stamps.save(conn)
             return taken

@@ -24,7 +24,7 @@ from service.database.migrations import migrate
 from service.dev.stack import LocalStack
 from service.dev.workload import AgentBehaviour, Fate
 from service.dev.world import World
-from service.workflow.health_gate import GateTiming, HealthGate
+from service.workflow.health_gate import Doubts, GateTiming, HealthGate
 from tests.installation import Installation, stack_options
 from tests.servers.mariadb import MariaDB
 from tests.waiting import until
@@ -119,12 +119,12 @@ async def test_a_fall_is_remembered_from_one_wait_to_the_next(installation: Inst
     async with gate_of(installation.database, timing) as gate:
         verdict = await gate.wait(deployment_id, region_ids, 2, QUICKLY)
         while flapping.region.id not in verdict.flapped_regions:
-            verdict = await gate.wait(deployment_id, region_ids, 2, QUICKLY * 10, verdict.flapped_regions)
+            verdict = await gate.wait(deployment_id, region_ids, 2, QUICKLY * 10, Doubts(verdict.flapped_regions))
         for agent in (missing, flapping):
             agent.behave(AgentBehaviour(QUICKLY), deployment_id)
             await until_reported(installation, deployment_id, agent.region.name, "running")
 
-        verdict = await gate.wait(deployment_id, region_ids, 2, timedelta(seconds=1), verdict.flapped_regions)
+        verdict = await gate.wait(deployment_id, region_ids, 2, timedelta(seconds=1), Doubts(verdict.flapped_regions))
         assert not verdict.ready
         assert verdict.seen[flapping.region.id] == "1 of 1 running, not steady yet"
         assert (await gate.wait(deployment_id, region_ids, 2, timedelta(seconds=30))).ready

@@ -5,6 +5,7 @@ Hundreds of previews in the short mode; 5,000 with HYDRA_TEST_FULL=1.
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.analytics.dsn import parse
 from service.analytics.tables import create_tables
 from service.clock import now_ms
 from service.database import previews, tables
+from service.database.versions import start_counters
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.stack import LocalStack
 from service.dev.world import World
@@ -118,8 +120,11 @@ async def called(clickhouse: ClickHouseServer, rows: Iterable[tuple[dict[str, An
 
 
 async def quiet_world(installation: Installation) -> World:
-    """Seed a world in a region without an agent, where nothing is started."""
-    return await installation.world(regions=("nowhere-1",), apps=())
+    """Seed a world in a region without an agent, where nothing is started, and whose versions are counted."""
+    world = await installation.world(regions=("nowhere-1",), apps=())
+    floors = {region.id: 0 for region in world.regions.values()}
+    await installation.database.transact(lambda conn: start_counters(conn, floors))
+    return world
 
 
 # --------------------------------------------------------------------------------------------------------- to look
@@ -327,6 +332,53 @@ async def test_a_sweep_cut_off_by_a_crash_ends_the_same(counted: Installation, p
     operation = await counted.row(tables.hydra_operations, id=sent.body["invocationId"])
     assert operation["state"] == "succeeded"
     assert operation["detail"]["stopped"] == 6
+
+
+async def test_a_sweep_that_is_repeated_after_restate_has_forgotten_it_stops_nothing(counted: Installation) -> None:
+    """It has the same idempotency key, so it is the same operation, and that one has ended."""
+    world = await quiet_world(counted)
+    header = {"idempotency-key": f"cron-{uuid.uuid4()}"}
+
+    async def by_cron() -> str:
+        answer = await counted.ingress("/hydra.v1.DeployService/k/ScaleDownIdlePreviewDeployments", {}, headers=header)
+        assert (answer.status, answer.body) == (200, {})
+        return str(answer.headers["x-restate-id"])
+
+    swept = await insert_previews(counted.database, world, 1, 1)
+    first = await by_cron()
+    assert await resting(counted, swept) == set(swept.deployment_ids)
+    before = await counted.row(tables.hydra_operations, id=first)
+    idle_by_now = await insert_previews(counted.database, world, 1, 1)
+    await counted.forget(first)
+
+    assert await by_cron() == first
+
+    assert await resting(counted, idle_by_now) == set()
+    assert await counted.row(tables.hydra_operations, id=first) == before
+    await sweep(counted)
+    assert await resting(counted, idle_by_now) == set(idle_by_now.deployment_ids)
+
+
+async def test_a_preview_that_was_swept_is_woken_by_its_next_deploy(counted: Installation) -> None:
+    """And stays awake: it counts as touched."""
+    world = await counted.world()
+    preview = await counted.deployed(world, "preview")
+    await age(counted, preview, LONG_AGO_MS, LONG_AGO_MS)
+    await sweep(counted)
+    assert await state(counted, preview) == ("standby", {"stopped"})
+
+    async def is_gone() -> bool:
+        return not await counted.rows(tables.instances, deployment_id=preview)
+
+    await until(is_gone)
+    await counted.deploy(preview)
+
+    assert await state(counted, preview) == ("running", {"running"})
+    instances = await counted.rows(tables.instances, deployment_id=preview)
+    assert len([row for row in instances if row["status"] == "running"]) >= 2
+    assert await counted.status(preview) == "ready"
+    await sweep(counted)
+    assert await state(counted, preview) == ("running", {"running"})
 
 
 async def test_two_sweeps_at_once_stop_nothing_twice(counted: Installation) -> None:

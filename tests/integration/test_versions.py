@@ -100,7 +100,7 @@ async def counters(installation: Installation, region_ids: Sequence[str]) -> dic
 async def settled(installation: Installation) -> bool:
     """Tell whether every deployment that lost its place rests."""
     switches = await installation.rows(tables.hydra_traffic_switches)
-    lost = {id_ for switch in switches for id_ in switch["result"]["superseded_deployment_ids"]}
+    lost = {id_ for switch in switches for id_ in switch["result"].get("superseded_deployment_ids", ())}
     resting = {row["id"] for row in await installation.rows(tables.deployments, desired_state="standby")}
     return lost <= resting
 

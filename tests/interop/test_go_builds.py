@@ -16,7 +16,7 @@ from service.dev.build_servers import BuildServers, obstacle
 from service.dev.busybox import busybox_files
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.stack import LocalStack
-from service.dev.world import PREVIEW
+from service.domain.deployment import PREVIEW
 from tests.installation import IMAGE, Installation, stack_options
 from tests.interop_programs import GrpcCaller, IngressCaller, ingress_caller
 from tests.previews import LONG_AGO_MS, keep_log_alive

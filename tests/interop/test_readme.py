@@ -20,7 +20,7 @@ from service.dev.world import World
 from tests.build_site import BuildSite, Servers, build_site
 from tests.command import Ended
 from tests.interop.curls import curl, run
-from tests.previews import insert_previews
+from tests.previews import insert_previews, keep_log_alive
 from tests.servers.github_repository import Head
 from tests.servers.mariadb import MariaDB
 
@@ -61,6 +61,7 @@ async def complete_site(
         async with build_site(folder / "site", await server.create_database(), servers, environ) as running:
             sha = await running.git.create("acme/shop", busybox_files("RUN true\n"), private=True)
             running.github.add_repository("acme/shop", branches={"main": Head(sha)})
+            await keep_log_alive(clickhouse.url)
             yield running
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dev.restate.sdk import go_pb2 as dev_dot_restate_dot_sdk_dot_go__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hydra/v1/routing.proto\x12\x08hydra.v1\x1a\x18\x64\x65v/restate/sdk/go.proto\"R\n\x1c\x41ssignFrontlineRoutesRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x1b\n\x13\x66rontline_route_ids\x18\x02 \x03(\t\"\x1f\n\x1d\x41ssignFrontlineRoutesResponse\"\x8c\x01\n\x14SwitchTrafficRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.hydra.v1.TrafficSwitchKind\x12\x1c\n\x14source_deployment_id\x18\x04 \x01(\t\"\x81\x01\n\x15SwitchTrafficResponse\x12\x17\n\x0fmoved_route_ids\x18\x01 \x03(\t\x12\x1e\n\x16previous_deployment_id\x18\x02 \x01(\t\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12!\n\x19superseded_deployment_ids\x18\x04 \x03(\t\"C\n\x14RevertTrafficRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"R\n\x15RevertTrafficResponse\x12\x1a\n\x12restored_route_ids\x18\x01 \x03(\t\x12\x1d\n\x15live_pointer_restored\x18\x02 \x01(\x08*\x9b\x01\n\x11TrafficSwitchKind\x12#\n\x1fTRAFFIC_SWITCH_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRAFFIC_SWITCH_KIND_DEPLOY\x10\x01\x12 \n\x1cTRAFFIC_SWITCH_KIND_ROLLBACK\x10\x02\x12\x1f\n\x1bTRAFFIC_SWITCH_KIND_PROMOTE\x10\x03\x32\xa4\x02\n\x0eRoutingService\x12h\n\x15\x41ssignFrontlineRoutes\x12&.hydra.v1.AssignFrontlineRoutesRequest\x1a\'.hydra.v1.AssignFrontlineRoutesResponse\x12P\n\rSwitchTraffic\x12\x1e.hydra.v1.SwitchTrafficRequest\x1a\x1f.hydra.v1.SwitchTrafficResponse\x12P\n\rRevertTraffic\x12\x1e.hydra.v1.RevertTrafficRequest\x1a\x1f.hydra.v1.RevertTrafficResponse\x1a\x04\x98\x80\x01\x01\x42\x35Z3github.com/unkeyed/unkey/gen/proto/hydra/v1;hydrav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16hydra/v1/routing.proto\x12\x08hydra.v1\x1a\x18\x64\x65v/restate/sdk/go.proto\"R\n\x1c\x41ssignFrontlineRoutesRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x1b\n\x13\x66rontline_route_ids\x18\x02 \x03(\t\"\x1f\n\x1d\x41ssignFrontlineRoutesResponse\"\x8c\x01\n\x14SwitchTrafficRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.hydra.v1.TrafficSwitchKind\x12\x1c\n\x14source_deployment_id\x18\x04 \x01(\t\"\xa3\x01\n\x15SwitchTrafficResponse\x12\x17\n\x0fmoved_route_ids\x18\x01 \x03(\t\x12\x1e\n\x16previous_deployment_id\x18\x02 \x01(\t\x12\x0c\n\x04live\x18\x03 \x01(\x08\x12!\n\x19superseded_deployment_ids\x18\x04 \x03(\t\x12 \n\x18held_back_deployment_ids\x18\x05 \x03(\t\"C\n\x14RevertTrafficRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"R\n\x15RevertTrafficResponse\x12\x1a\n\x12restored_route_ids\x18\x01 \x03(\t\x12\x1d\n\x15live_pointer_restored\x18\x02 \x01(\x08*\x9b\x01\n\x11TrafficSwitchKind\x12#\n\x1fTRAFFIC_SWITCH_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRAFFIC_SWITCH_KIND_DEPLOY\x10\x01\x12 \n\x1cTRAFFIC_SWITCH_KIND_ROLLBACK\x10\x02\x12\x1f\n\x1bTRAFFIC_SWITCH_KIND_PROMOTE\x10\x03\x32\xa4\x02\n\x0eRoutingService\x12h\n\x15\x41ssignFrontlineRoutes\x12&.hydra.v1.AssignFrontlineRoutesRequest\x1a\'.hydra.v1.AssignFrontlineRoutesResponse\x12P\n\rSwitchTraffic\x12\x1e.hydra.v1.SwitchTrafficRequest\x1a\x1f.hydra.v1.SwitchTrafficResponse\x12P\n\rRevertTraffic\x12\x1e.hydra.v1.RevertTrafficRequest\x1a\x1f.hydra.v1.RevertTrafficResponse\x1a\x04\x98\x80\x01\x01\x42\x35Z3github.com/unkeyed/unkey/gen/proto/hydra/v1;hydrav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z3github.com/unkeyed/unkey/gen/proto/hydra/v1;hydrav1'
   _globals['_ROUTINGSERVICE']._loaded_options = None
   _globals['_ROUTINGSERVICE']._serialized_options = b'\230\200\001\001'
-  _globals['_TRAFFICSWITCHKIND']._serialized_start=608
-  _globals['_TRAFFICSWITCHKIND']._serialized_end=763
+  _globals['_TRAFFICSWITCHKIND']._serialized_start=642
+  _globals['_TRAFFICSWITCHKIND']._serialized_end=797
   _globals['_ASSIGNFRONTLINEROUTESREQUEST']._serialized_start=62
   _globals['_ASSIGNFRONTLINEROUTESREQUEST']._serialized_end=144
   _globals['_ASSIGNFRONTLINEROUTESRESPONSE']._serialized_start=146
@@ -44,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SWITCHTRAFFICREQUEST']._serialized_start=180
   _globals['_SWITCHTRAFFICREQUEST']._serialized_end=320
   _globals['_SWITCHTRAFFICRESPONSE']._serialized_start=323
-  _globals['_SWITCHTRAFFICRESPONSE']._serialized_end=452
-  _globals['_REVERTTRAFFICREQUEST']._serialized_start=454
-  _globals['_REVERTTRAFFICREQUEST']._serialized_end=521
-  _globals['_REVERTTRAFFICRESPONSE']._serialized_start=523
-  _globals['_REVERTTRAFFICRESPONSE']._serialized_end=605
-  _globals['_ROUTINGSERVICE']._serialized_start=766
-  _globals['_ROUTINGSERVICE']._serialized_end=1058
+  _globals['_SWITCHTRAFFICRESPONSE']._serialized_end=486
+  _globals['_REVERTTRAFFICREQUEST']._serialized_start=488
+  _globals['_REVERTTRAFFICREQUEST']._serialized_end=555
+  _globals['_REVERTTRAFFICRESPONSE']._serialized_start=557
+  _globals['_REVERTTRAFFICRESPONSE']._serialized_end=639
+  _globals['_ROUTINGSERVICE']._serialized_start=800
+  _globals['_ROUTINGSERVICE']._serialized_end=1092
 # @@protoc_insertion_point(module_scope)

@@ -44,16 +44,18 @@ class SwitchTrafficRequest(_message.Message):
     def __init__(self, operation_id: _Optional[str] = ..., deployment_id: _Optional[str] = ..., kind: _Optional[_Union[TrafficSwitchKind, str]] = ..., source_deployment_id: _Optional[str] = ...) -> None: ...
 
 class SwitchTrafficResponse(_message.Message):
-    __slots__ = ("moved_route_ids", "previous_deployment_id", "live", "superseded_deployment_ids")
+    __slots__ = ("moved_route_ids", "previous_deployment_id", "live", "superseded_deployment_ids", "held_back_deployment_ids")
     MOVED_ROUTE_IDS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDED_DEPLOYMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_DEPLOYMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     moved_route_ids: _containers.RepeatedScalarFieldContainer[str]
     previous_deployment_id: str
     live: bool
     superseded_deployment_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, moved_route_ids: _Optional[_Iterable[str]] = ..., previous_deployment_id: _Optional[str] = ..., live: _Optional[bool] = ..., superseded_deployment_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    held_back_deployment_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, moved_route_ids: _Optional[_Iterable[str]] = ..., previous_deployment_id: _Optional[str] = ..., live: _Optional[bool] = ..., superseded_deployment_ids: _Optional[_Iterable[str]] = ..., held_back_deployment_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RevertTrafficRequest(_message.Message):
     __slots__ = ("operation_id", "deployment_id")

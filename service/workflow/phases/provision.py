@@ -1,33 +1,48 @@
 """Phase `deploying`, first half: topologies, sentinels and network policies, written in one transaction."""
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, operations, policies, sentinels, topologies, versions
+from service.counters import Counters
+from service.database import (
+    apps,
+    attempts,
+    deployments,
+    instances,
+    operations,
+    policies,
+    sentinels,
+    switches,
+    topologies,
+    versions,
+)
 from service.database.deployments import Subject
+from service.database.switches import Lately
 from service.database.versions import Stamps
 from service.domain import network_policy
 from service.domain.deployment import DesiredState, TopologyStatus
 from service.domain.identifiers import Prefix, dns_label, new_id
 from service.domain.network_policy import Policy, PolicyInput
-from service.domain.topology import Target, check_quota, requested, schedulable
+from service.domain.topology import Quota, Target, check_quota, requested, schedulable
 from service.durable.journal import Journal
-from service.workflow.counters import floors_of
 from service.workflow.runtime import Options, Runtime
 
 
 @dataclass(frozen=True)
 class Provisioned:
-    """Where the deployment runs, by region id → name, and until when its health is awaited (Unix ms)."""
+    """Where the deployment runs, by region id → name, and until when its health is awaited (Unix ms).
+
+    `seen_before` is the newest row of an instance (its pk) that an earlier order has left, 0 for none.
+    """
 
     regions: dict[str, str]
     deadline_ms: int
-    uncounted: list[str] = field(default_factory=list)
+    seen_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,17 +62,11 @@ async def provision(journal: Journal, runtime: Runtime, subject: Subject) -> Pro
     """
     draw = Draw(journal.ctx.random().getrandbits(64))
 
-    async def attempt(floors: Mapping[str, int]) -> Provisioned:
-        async def work(conn: AsyncConnection) -> Provisioned:
-            return await _provision(conn, subject, _Plan(journal.operation_id, draw, runtime.options, floors, now_ms()))
+    async def work(conn: AsyncConnection) -> Provisioned:
+        return await _provision(conn, subject, _Plan(journal.operation_id, draw, runtime.options, now_ms()))
 
-        return await runtime.database.transact(work)
-
-    provisioned = await journal.step("provision regions", Provisioned, lambda: attempt({}))
-    if provisioned.uncounted:
-        floors = await floors_of(journal, provisioned.uncounted)
-        provisioned = await journal.step("provision regions", Provisioned, lambda: attempt(floors))
-    return provisioned
+    database = runtime.database
+    return await Counters(journal, database).step("provision regions", Provisioned, lambda: database.transact(work))
 
 
 @dataclass(frozen=True)
@@ -65,56 +74,88 @@ class _Plan:
     operation_id: str
     draw: Draw
     options: Options
-    floors: Mapping[str, int]
     now_ms: int
 
 
+@dataclass(frozen=True)
+class _Left:
+    """What an earlier attempt has left: its topologies by region id, and its newest row of an instance (its pk).
+
+    `is_ours` says that this attempt has written them itself: a repeat of the step changes nothing.
+    """
+
+    topologies: Mapping[str, topologies.Topology]
+    is_ours: bool
+    seen_before: int
+
+    def keeps(self, target: Target) -> bool:
+        """Tell whether a target stands as this attempt has written it. A new attempt always tells the agents."""
+        topology = self.topologies.get(target.region_id)
+        return self.is_ours and topology is not None and topology.runs and topology.desired_replicas == target.replicas
+
+    def to_stop(self, targets: Collection[Target]) -> list[str]:
+        """Return the regions that are no longer targets."""
+        wanted = {target.region_id for target in targets}
+        return sorted(region_id for region_id, row in self.topologies.items() if row.runs and region_id not in wanted)
+
+
 async def _provision(conn: AsyncConnection, subject: Subject, plan: _Plan) -> Provisioned:
+    # The quota's lock first: what is read after it is what the deploy before this one has written.
+    quota = await topologies.lock_quota(conn, subject.workspace_id)
     await attempts.require(conn, subject.deployment_id, plan.operation_id)
     settings = await topologies.regional_settings(conn, subject.app_id, subject.environment_id)
     targets = schedulable(settings)
-    await _check_quota(conn, subject, targets, surge=plan.options.quota_surge)
-    await versions.start_counters(conn, plan.floors)
-    region_ids = [target.region_id for target in targets]
-    if uncounted := await versions.uncounted(conn, region_ids):
-        return Provisioned(regions={}, deadline_ms=0, uncounted=uncounted)
-    stamps = await versions.lock(conn, region_ids)
-    await _run_topologies(conn, subject, targets, stamps, plan)
+    await _check_quota(conn, subject, targets, quota, plan)
+    left = await _left(conn, subject, plan)
+    to_stop = left.to_stop(targets)
+    stamps = await versions.lock(conn, [*(target.region_id for target in targets), *to_stop])
+    changed = [target for target in targets if not left.keeps(target)]
+    await _run_topologies(conn, subject, changed, stamps, plan)
     await _add_sentinels(conn, subject, targets, stamps, plan)
     await _apply_policies(conn, subject, targets, stamps, plan)
     await stamps.save(conn)
+    await topologies.set_status(conn, subject.deployment_id, TopologyStatus.STOPPED, to_stop, plan.now_ms)
     await deployments.set_desired_state(conn, subject.deployment_id, DesiredState.RUNNING, plan.now_ms)
     regions = {target.region_id: target.region_name for target in targets}
-    await operations.annotate(conn, plan.operation_id, {"regions": sorted(regions.values())})
-    return Provisioned(regions, deadline_ms=plan.now_ms + int(plan.options.health_timeout.total_seconds() * 1000))
+    facts = {"regions": sorted(regions.values())} | ({"seen_before": left.seen_before} if left.seen_before else {})
+    await operations.annotate(conn, plan.operation_id, facts)
+    deadline_ms = plan.now_ms + plan.options.health_timeout_ms
+    return Provisioned(regions, deadline_ms, left.seen_before)
 
 
-async def _check_quota(conn: AsyncConnection, subject: Subject, targets: tuple[Target, ...], *, surge: bool) -> None:
-    """Check the quota under its lock; what this deploy replaces is about to go and may be exceeded by (06 · Q2)."""
-    quota = await topologies.lock_quota(conn, subject.workspace_id)
+async def _left(conn: AsyncConnection, subject: Subject, plan: _Plan) -> _Left:
+    existing = await topologies.existing(conn, subject.deployment_id)
+    if not existing:
+        return _Left({}, is_ours=False, seen_before=0)
+    written = await operations.detail(conn, plan.operation_id)
+    if "regions" in written:
+        return _Left(existing, is_ours=True, seen_before=written.get("seen_before", 0))
+    return _Left(existing, is_ours=False, seen_before=await instances.newest(conn, subject.deployment_id))
+
+
+async def _check_quota(
+    conn: AsyncConnection, subject: Subject, targets: tuple[Target, ...], quota: Quota, plan: _Plan
+) -> None:
+    """Check the workspace's quota, whose lock the caller holds.
+
+    What this deploy replaces is about to go, and so is what lost its place a while ago: neither counts.
+    """
     uncounted = {subject.deployment_id}
-    if surge:
+    if plan.options.quota_surge:
+        app = await apps.find(conn, subject.app_id)
+        lately = Lately(plan.now_ms, plan.options.standby_delay_ms)
         uncounted |= await topologies.replaced_by(conn, subject)
+        uncounted |= await switches.on_their_way_out(conn, app, subject.environment_id, lately)
     allocated = await topologies.allocated(conn, subject.workspace_id, without=uncounted)
     check_quota(quota, allocated, requested(subject.cpu_millicores, subject.memory_mib, targets))
 
 
 async def _run_topologies(
-    conn: AsyncConnection, subject: Subject, targets: tuple[Target, ...], stamps: Stamps, plan: _Plan
+    conn: AsyncConnection, subject: Subject, changed: list[Target], stamps: Stamps, plan: _Plan
 ) -> None:
-    """Set the targets running, leaving alone what already is as it should be: a repeat takes no number."""
-    existing = await topologies.existing(conn, subject.deployment_id)
-    changed = [target for target in targets if not _runs(existing.get(target.region_id), target)]
+    """Set targets running, each under a new version: it tells the agents of this attempt's image."""
     taken = {target.region_id: stamps.take(target.region_id) for target in changed}
     await topologies.run(conn, subject, changed, taken, plan.now_ms)
-
-
-def _runs(topology: topologies.Topology | None, target: Target) -> bool:
-    return (
-        topology is not None
-        and topology.desired_status == TopologyStatus.RUNNING
-        and topology.desired_replicas == target.replicas
-    )
 
 
 async def _add_sentinels(

@@ -1,16 +1,14 @@
 """Phase `deploying`, second half: wait until enough regions are healthy."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
 
 from service.clock import now_ms
-from service.database.deployments import Subject
 from service.domain.topology import required_regions
 from service.durable.journal import Journal
 from service.errors import RegionsUnhealthy
-from service.workflow.health_gate import Verdict
+from service.workflow.health_gate import Doubts, Verdict
 from service.workflow.phases.provision import Provisioned
 from service.workflow.runtime import Runtime
 
@@ -27,18 +25,16 @@ _SHORTEST = timedelta(seconds=1)
 async def await_healthy(
     journal: Journal,
     runtime: Runtime,
-    subject: Subject,
+    deployment_id: str,
     provisioned: Provisioned,
-    doubtful: Sequence[str] = (),
 ) -> dict[str, str]:
     """Wait for min(2, all) regions to be healthy and return what was last seen in those that are not, by name.
 
-    Regions in `doubtful` have to hold still for as long as those that fell back.
     Raises RegionsUnhealthy at the deadline, naming the last status of each region.
     """
     regions = provisioned.regions
     required = required_regions(len(regions))
-    flapped = list(doubtful)
+    flapped: list[str] = []
 
     def seen_outside(verdict: Verdict, inside: list[str]) -> dict[str, str]:
         return {regions[region_id]: seen for region_id, seen in verdict.seen.items() if region_id not in inside}
@@ -46,10 +42,11 @@ async def await_healthy(
     async def look() -> tuple[Verdict, bool]:
         left = timedelta(milliseconds=provisioned.deadline_ms - now_ms())
         limit = max(min(left, _SLICE), _SHORTEST)
-        verdict = await runtime.gate.wait(subject.deployment_id, sorted(regions), required, limit, flapped)
+        doubts = Doubts(flapped, provisioned.seen_before)
+        verdict = await runtime.gate.wait(deployment_id, sorted(regions), required, limit, doubts)
         behind = seen_outside(verdict, verdict.healthy_regions)
         if verdict.ready and behind:
-            log.warning("going on without regions", deployment=subject.deployment_id, regions=behind)
+            log.warning("going on without regions", deployment=deployment_id, regions=behind)
         return verdict, left <= _SLICE
 
     while True:

@@ -3,13 +3,11 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import attempts, deployments, operations, steps, workspaces
+from service.database import attempts, deployments, steps, workspaces
 from service.database.deployments import Subject
-from service.database.operations import OperationKind
 from service.domain.deployment import Step
 from service.domain.identifiers import dns_label
 from service.durable.journal import Journal
-from service.workflow import record
 from service.workflow.runtime import Runtime
 
 _NAMESPACE_CANDIDATES = 3
@@ -32,7 +30,6 @@ async def start(journal: Journal, runtime: Runtime, deployment_id: str) -> Subje
             await workspaces.give_namespace(conn, subject.workspace_id, candidates)
             subject = await deployments.subject(conn, deployment_id)
         await steps.advance(conn, subject, [Step.STARTING], now)
-        await record.begin(conn, journal, OperationKind.DEPLOY, operations.subject_columns(subject))
         return subject
 
     return await journal.step("start deployment", Subject, lambda: runtime.database.transact(work))

@@ -1,81 +1,95 @@
-"""Moving traffic to a deployment that was ready before: what Rollback and Promote have in common (02 · 2 and 3)."""
+"""Moving traffic to a deployment that was ready before: what Rollback and Promote have in common."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from hydra.v1 import routing_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.database import apps, switches
+from service.database import operations
 from service.database.deployments import Subject
-from service.domain.deployment import DesiredState
-from service.durable.binding import Address, call
-from service.durable.journal import UNDO_BUDGET, Journal
-from service.workflow.compensation import Compensation
+from service.database.operations import OperationKind, OperationState
+from service.durable.journal import Journal
+from service.errors import HydraError
+from service.workflow import record
 from service.workflow.phases import finalize, readiness, wake
+from service.workflow.phases.finalize import Replaced
+from service.workflow.phases.undo import Operation, undo_operation
 from service.workflow.runtime import Runtime
+
+_KINDS = {
+    OperationKind.ROLLBACK: routing_pb2.TRAFFIC_SWITCH_KIND_ROLLBACK,
+    OperationKind.PROMOTE: routing_pb2.TRAFFIC_SWITCH_KIND_PROMOTE,
+}
 
 
 @dataclass(frozen=True)
 class Takeover:
-    """The deployment to get traffic, why, and from whom (rollback only)."""
+    """The deployment to get traffic, and the one that is live."""
 
     target: Subject
-    kind: int
-    source_id: str = ""
+    source_id: str
 
 
 @dataclass(frozen=True)
-class Rest:
-    """When a deployment is to rest; None for not at all."""
+class _Checked:
+    """What may begin; None where an earlier run of the operation has ended, and how."""
 
-    after: timedelta | None = None
+    takeover: Takeover | None = None
+    earlier: OperationState | None = None
 
 
-async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, undo: Compensation) -> list[str]:
-    """Make the target run and healthy, then switch; returns the deployments that lost their place.
+async def admit(
+    journal: Journal, runtime: Runtime, operation: Operation, check: Callable[[AsyncConnection], Awaitable[Takeover]]
+) -> Takeover | None:
+    """Let the operation begin, if `check` does, and record it; None where an earlier run of it went well.
 
-    Its scheduled changes are forgotten first: from then on nothing puts it to rest behind our back.
+    Raises what `check` raises, and FailedPrecondition where an earlier run has failed.
     """
-    target = takeover.target
-    undo.add("let the target rest again", lambda _: _rest_again(journal, runtime, target))
-    await finalize.clear_scheduled_changes(journal, target.deployment_id).response()
-    awake = await wake.wake(journal, runtime, target)
+
+    async def work(conn: AsyncConnection) -> _Checked:
+        earlier = await operations.standing(conn, operation.operation_id)
+        if earlier is not None and earlier.deployment_id != operation.deployment_id:
+            return _Checked(earlier=OperationState.FAILED)  # an operation on another deployment has had this id
+        if earlier is not None and earlier.state.has_ended:
+            return _Checked(earlier=earlier.state)
+        takeover = await check(conn)
+        about = {**operations.subject_columns(takeover.target), "from_deployment_id": takeover.source_id}
+        await record.begin(conn, journal, operation.kind, about)
+        return _Checked(takeover)
+
+    name = f"check {operation.kind.value}"
+    checked = await journal.step(name, _Checked, lambda: runtime.database.transact(work))
+    operation.begun = checked.takeover is not None
+    if checked.takeover is None and checked.earlier is not OperationState.SUCCEEDED:
+        raise record.operation_ended()
+    return checked.takeover
+
+
+async def take_over(journal: Journal, runtime: Runtime, takeover: Takeover, operation: Operation) -> Replaced:
+    """Make the target run and healthy, then switch.
+
+    No stop that is due meanwhile puts the target to rest: not while this operation runs, and not what is live.
+    """
+    awake = await wake.wake(journal, runtime, operation)
     if not awake.healthy:
-        await readiness.await_healthy(journal, runtime, target, awake.placed, awake.lingering)
-    undo.add("revert traffic", lambda _: finalize.revert_traffic(journal, target))
-    return await switch(journal, takeover)
+        await readiness.await_healthy(journal, runtime, operation.deployment_id, awake.placed)
+    return await switch(journal, takeover, operation)
 
 
-async def _rest_again(journal: Journal, runtime: Runtime, target: Subject) -> None:
-    """Put the target back to rest: at once if it was asleep before, later if it lost its place.
+async def switch(journal: Journal, takeover: Takeover, operation: Operation) -> Replaced:
+    """Make the switch.
 
-    Decided from what holds now: what made this operation fail may have given the target its place, or taken it.
+    The target's scheduled changes are forgotten afterwards: some may come from an operation that took its place before.
     """
-
-    async def work(conn: AsyncConnection) -> Rest:
-        app = await apps.find(conn, target.app_id)
-        if await switches.has_place(conn, app, target.deployment_id):
-            return Rest()
-        if target.desired_state == DesiredState.STANDBY:
-            return Rest(timedelta(0))
-        replaced = await switches.was_replaced(conn, app, target.deployment_id)
-        return Rest(runtime.options.standby_delay if replaced else None)
-
-    rest = await journal.step("decide on rest", Rest, lambda: runtime.database.read(work), UNDO_BUDGET)
-    if rest.after is not None:
-        finalize.schedule_standby(journal, [target.deployment_id], after=rest.after)
+    source_id = takeover.source_id if operation.kind is OperationKind.ROLLBACK else ""
+    replaced = await finalize.switch_traffic(journal, takeover.target, _KINDS[operation.kind], source_id)
+    await finalize.clear_scheduled_changes(journal, operation.deployment_id).response()
+    return replaced
 
 
-async def switch(journal: Journal, takeover: Takeover) -> list[str]:
-    """Make the switch and return the deployments that lost their place by it."""
-    target = takeover.target
-    request = routing_pb2.SwitchTrafficRequest(
-        operation_id=journal.operation_id,
-        deployment_id=target.deployment_id,
-        kind=takeover.kind,  # type: ignore[arg-type] # a value of the enum
-        source_deployment_id=takeover.source_id,
-    )
-    address = Address("hydra.v1.RoutingService", "SwitchTraffic", target.app_id)
-    switched = await call(journal.ctx, address, request).response()
-    return list(switched.superseded_deployment_ids)
+async def undo_takeover(journal: Journal, runtime: Runtime, operation: Operation, cause: HydraError) -> None:
+    """Undo it, and let the target rest again where nothing needs it."""
+    undone = await undo_operation(journal, runtime, operation, cause)
+    if undone.rest_after_ms is not None:
+        finalize.schedule_standby(journal, [operation.deployment_id], undone.rest_after_ms)

@@ -1,83 +1,74 @@
-"""Before traffic moves to a deployment that ran before: it runs, or is woken (02 · 2)."""
+"""Before traffic moves to a deployment that ran before: it runs, or is woken."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.clock import now_ms
-from service.database import apps, deployments, instances, topologies, versions
-from service.database.deployments import Subject
-from service.domain.deployment import DesiredState, TopologyStatus
-from service.domain.topology import required_regions
+from service.counters import Counters
+from service.database import apps, deployments, operations
+from service.database.operations import OperationKind, OperationState
+from service.domain.deployment import DesiredState
 from service.durable.journal import Journal
 from service.errors import FailedPrecondition
-from service.routing.preconditions import check_has_topology
-from service.workflow.counters import floors_of
+from service.routing import waking
+from service.workflow import record
 from service.workflow.phases.provision import Provisioned
+from service.workflow.phases.undo import Operation
 from service.workflow.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Awake:
-    """A deployment that is to run: whether it was woken for this, and whether it is healthy already.
-
-    `lingering` are regions that were told to stop it, and still show instances: these may be about to end.
-    """
+    """A deployment that is to run: where, and whether it is healthy already."""
 
     placed: Provisioned
-    woken: bool = False
-    healthy: bool = False
-    uncounted: list[str] = field(default_factory=list)
-    lingering: list[str] = field(default_factory=list)
+    healthy: bool
 
 
-async def wake(journal: Journal, runtime: Runtime, target: Subject) -> Awake:
-    """Set the deployment running in all its regions, unless it is.
+async def wake(journal: Journal, runtime: Runtime, operation: Operation) -> Awake:
+    """Set the operation's deployment running in the regions that can run it, unless it is.
 
-    Raises FailedPrecondition where it is archived or has no region to run in.
+    An operation that only wakes is recorded here. Raises FailedPrecondition where it is archived or has no region to
+    run in.
     """
 
-    async def attempt(floors: Mapping[str, int]) -> Awake:
-        return await runtime.database.transact(lambda conn: _wake(conn, runtime, target, floors))
+    async def work(conn: AsyncConnection) -> Awake:
+        return await _wake(conn, journal, runtime, operation)
 
-    awake = await journal.step("wake deployment", Awake, lambda: attempt({}))
-    if awake.uncounted:
-        floors = await floors_of(journal, awake.uncounted)
-        awake = await journal.step("wake deployment", Awake, lambda: attempt(floors))
-    return awake
+    database = runtime.database
+    return await Counters(journal, database).step("wake deployment", Awake, lambda: database.transact(work))
 
 
-async def _wake(conn: AsyncConnection, runtime: Runtime, target: Subject, floors: Mapping[str, int]) -> Awake:
+async def _wake(conn: AsyncConnection, journal: Journal, runtime: Runtime, operation: Operation) -> Awake:
     now = now_ms()
-    deployment_id = target.deployment_id
-    await apps.lock(conn, target.app_id)
+    deployment_id = operation.deployment_id
+    app_id = await deployments.app_of(conn, deployment_id)
+    if app_id is None:
+        raise deployments.deployment_not_found(deployment_id)
+    await apps.lock(conn, app_id)
     if not await deployments.lock(conn, deployment_id):
         raise deployments.deployment_not_found(deployment_id)
     current = await deployments.subject(conn, deployment_id)
     if current.desired_state == DesiredState.ARCHIVED:
-        raise FailedPrecondition(f"the deployment {deployment_id!r} is archived: deploy it again", reason="ARCHIVED")
-    existing = await topologies.existing(conn, deployment_id)
-    check_has_topology(deployment_id, existing)
-    stopped = [region_id for region_id, row in existing.items() if row.desired_status == TopologyStatus.STOPPED]
-    await versions.start_counters(conn, floors)
-    names = await topologies.region_names(conn, existing)
-    placed = Provisioned(names, deadline_ms=now + int(runtime.options.health_timeout.total_seconds() * 1000))
-    if uncounted := await versions.uncounted(conn, stopped):
-        return Awake(placed, uncounted=uncounted)
-    if not stopped and current.desired_state == DesiredState.RUNNING:
-        return Awake(placed, healthy=await _is_healthy(conn, deployment_id, len(existing)))
-    await topologies.set_status(conn, deployment_id, TopologyStatus.RUNNING, stopped, now)
-    await deployments.set_desired_state(conn, deployment_id, DesiredState.RUNNING, now)
-    return Awake(placed, woken=True, lingering=await _lingering(conn, deployment_id, stopped))
+        raise FailedPrecondition(f"the deployment {deployment_id!r} is archived: deploy a new one", reason="ARCHIVED")
+    if operation.kind is OperationKind.DESIRED_STATE:
+        about = operations.subject_columns(current)
+        await record.begin(conn, journal, operation.kind, {**about, "detail": {"desired_state": "running"}})
+    woken = await waking.wake(conn, current, now)
+    seen_before, healthy = woken.seen_before, woken.healthy
+    if woken.set_running:
+        await operations.annotate(conn, operation.operation_id, {"woken": True, "seen_before": seen_before})
+    elif (since := await operations.woken_since(conn, deployment_id)) is not None:
+        seen_before, healthy = since, False
+    deadline_ms = now + runtime.options.health_timeout_ms
+    return Awake(Provisioned(woken.regions, deadline_ms, seen_before), healthy)
 
 
-async def _lingering(conn: AsyncConnection, deployment_id: str, stopped: list[str]) -> list[str]:
-    seen = (await instances.observe(conn, {deployment_id})).get(deployment_id, {})
-    return [region_id for region_id in stopped if region_id in seen and any(seen[region_id].instances.values())]
+async def end_start(journal: Journal, runtime: Runtime) -> None:
+    """Record that a deployment was started."""
 
+    async def work(conn: AsyncConnection) -> None:
+        await operations.end(conn, journal.operation_id, OperationState.SUCCEEDED, now_ms())
 
-async def _is_healthy(conn: AsyncConnection, deployment_id: str, regions: int) -> bool:
-    """Look once: what has been running all along need not prove its steadiness."""
-    seen = (await instances.observe(conn, {deployment_id})).get(deployment_id, {})
-    return sum(region.healthy for region in seen.values()) >= required_regions(regions)
+    await journal.step("end start", type(None), lambda: runtime.database.transact(work))

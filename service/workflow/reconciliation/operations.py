@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from service.database.stuck import Unfinished
 from service.domain.reconciliation import Finding, Kind
 from service.durable.admin import PAUSED, Invocation
 from service.workflow.phases import report
-from service.workflow.reconciliation.round import MOST, Round
+from service.workflow.reconciliation.round import MOST, Page, Round
 from service.workflow.reconciliation.settlement import Settled, settle
 
 log = structlog.get_logger(__name__)
@@ -32,20 +33,25 @@ class _Dead:
 
 async def end_dead_operations(this: Round) -> None:
     """Settle the operations that nobody will end any more; those that may go on are told."""
-    for dead in await this.look("look for dead operations", list[_Dead], lambda: _look(this)):
-        if not this.found(dead.finding):
-            continue
-        if dead.finding.kind is Kind.OPERATION_PAUSED:
-            await _let_go(this, dead.operation.operation_id)
-            continue
-        settled = await _settle(this, dead.operation)
-        if settled.reported_as:
-            report.died(this.journal, dead.operation.deployment_id, settled.reported_as)
+    async for dead in this.pages("look for dead operations", _Dead, partial(_look, this)):
+        await this.settle(dead.finding, partial(_end, this, dead))
 
 
-async def _look(this: Round) -> list[_Dead]:
-    """Ask Restate about every operation that runs. Its record is read first, and again when it is settled."""
-    running = await this.runtime.database.read(lambda conn: stuck.unfinished(conn, MOST))
+async def _end(this: Round, dead: _Dead) -> None:
+    if dead.finding.kind is Kind.OPERATION_PAUSED:
+        await _let_go(this, dead.operation.operation_id)
+        return
+    settled = await _settle(this, dead.operation)
+    deployment_id = dead.operation.deployment_id
+    if settled.reported_as:
+        report.died(this.journal, deployment_id, settled.reported_as)
+    if settled.rest_after_ms is not None:
+        this.let_rest(deployment_id, settled.rest_after_ms)
+
+
+async def _look(this: Round, after: str) -> Page[_Dead]:
+    """Ask Restate about operations that run. Their records are read first, and again when they are settled."""
+    running = await this.runtime.database.read(lambda conn: stuck.unfinished(conn, after, MOST))
     known = await this.runtime.restate.by_id(each.operation_id for each in running)
     dead = []
     for operation in running:
@@ -53,7 +59,7 @@ async def _look(this: Round) -> list[_Dead]:
         if finding is None or (finding.kind is Kind.OPERATION_GONE and await _is_there(this, operation)):
             continue
         dead.append(_Dead(operation, finding))
-    return dead
+    return Page(dead, running[-1].operation_id if len(running) == MOST else "")
 
 
 async def _is_there(this: Round, operation: Unfinished) -> bool:
@@ -96,12 +102,12 @@ def _described(operation: Unfinished) -> str:
 async def _let_go(this: Round, operation_id: str) -> None:
     """Cancel a paused invocation; it undoes itself."""
     restate = this.runtime.restate
-    await this.journal.step("cancel paused operation", type(None), lambda: restate.cancel_paused(operation_id))
+    await this.step("cancel paused operation", type(None), lambda: restate.cancel_paused(operation_id))
 
 
 async def _settle(this: Round, operation: Unfinished) -> Settled:
     async def work(conn: AsyncConnection) -> Settled:
-        return await settle(conn, operation, now_ms())
+        return await settle(conn, operation, this.runtime.options)
 
     async def act() -> Settled:
         settled = await this.runtime.database.transact(work)
@@ -109,4 +115,4 @@ async def _settle(this: Round, operation: Unfinished) -> Settled:
             log.warning("settled a dead operation", dead=operation.operation_id, kind=operation.kind.value)
         return settled
 
-    return await this.journal.step("settle operation", Settled, act)
+    return await this.step("settle operation", Settled, act)

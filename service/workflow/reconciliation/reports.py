@@ -1,7 +1,7 @@
 """Deployments that GitHub shows as under way, although they have ended: a report was lost, or given up."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from hydra.v1 import github_status_pb2
 
@@ -11,7 +11,7 @@ from service.domain.reconciliation import Finding, Kind
 from service.durable.admin import Admin, quoted
 from service.workflow.github_report import TOLD
 from service.workflow.phases import report
-from service.workflow.reconciliation.round import MOST, Round
+from service.workflow.reconciliation.round import MOST, Page, Round
 
 _SERVICE = "hydra.v1.GitHubStatusService"
 _UNDER_WAY = (
@@ -32,35 +32,37 @@ class _Open:
 
 async def close_open_reports(this: Round) -> None:
     """Tell GitHub the end of what it shows as under way."""
-    for left in await this.look("look for open reports", list[_Open], lambda: _look(this)):
+    async for left in this.pages("look for open reports", _Open, partial(_look, this)):
         message = f"{left.status}, but GitHub shows it as under way: it is told"
-        if this.found(Finding(Kind.REPORT_OPEN, left.deployment_id, message)):
-            report.ended(this.journal, left.deployment_id, left.error, ready=left.status is Status.READY)
+        finding = Finding(Kind.REPORT_OPEN, left.deployment_id, message)
+        await this.settle(finding, partial(_tell, this, left))
 
 
-async def _look(this: Round) -> list[_Open]:
+async def _tell(this: Round, left: _Open) -> None:
+    report.ended(this.journal, left.deployment_id, left.error, ready=left.status is Status.READY)
+
+
+async def _look(this: Round, after: str) -> Page[_Open]:
     restate = this.runtime.restate
-    shown = await _shown_under_way(restate)
-    if not shown:
-        return []
+    shown = await _shown_under_way(restate, f"service_key > {quoted([after])}")
+    last = shown[-1] if len(shown) == MOST else ""
     ended = await this.runtime.database.read(lambda conn: stuck.ended(conn, shown, this.quiet_since()))
     if not ended:
-        return []
+        return Page([], last)
     under_way = await restate.invocations(
         f"target_service_name = '{_SERVICE}' AND target_service_key IN ({quoted(ended)}) AND status <> 'completed'"
     )
     busy = {each.key for each in under_way}
     # Asked again: a report that was made between the two questions is none that is lost.
-    left = set(await _shown_under_way(restate, ended)) - busy
-    return [_Open(each, *ended[each]) for each in sorted(left)]
+    left = set(await _shown_under_way(restate, f"service_key IN ({quoted(ended)})")) - busy
+    return Page([_Open(each, *ended[each]) for each in sorted(left)], last)
 
 
-async def _shown_under_way(restate: Admin, among: Iterable[str] | None = None) -> list[str]:
-    """List deployments, of `among` or of all, that GitHub has been told are under way, and of nothing since."""
+async def _shown_under_way(restate: Admin, among: str) -> list[str]:
+    """List deployments that GitHub has been told are under way, and of nothing since; `among` is a condition."""
     told = quoted(str(number) for number in _UNDER_WAY)
-    of = "" if among is None else f"AND service_key IN ({quoted(among)}) "
     rows = await restate.query(
         f"SELECT service_key FROM state WHERE service_name = '{_SERVICE}' AND key = '{TOLD}' "  # noqa: S608 - quoted
-        f"AND value_utf8 IN ({told}) {of}LIMIT {MOST}"
+        f"AND value_utf8 IN ({told}) AND {among} ORDER BY service_key LIMIT {MOST}"
     )
     return [row["service_key"] for row in rows]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from service.database import tables
 from service.dev.busybox import busybox_files
-from service.dev.world import PREVIEW
+from service.domain.deployment import PREVIEW
 from tests.build_site import BuildSite
 from tests.servers.github_repository import Head
 from tests.waiting import until

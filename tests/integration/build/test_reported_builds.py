@@ -7,7 +7,8 @@ import grpc
 
 from service.database import tables
 from service.dev.busybox import busybox_files
-from service.dev.world import PREVIEW, Connection, World, connect_repository
+from service.dev.world import Connection, World, connect_repository
+from service.domain.deployment import PREVIEW
 from tests.build_site import BuildSite, Project, runs
 from tests.installation import hears_in_a_step
 from tests.reporting_site import Shown, our_comment, shows, table, told

@@ -9,9 +9,9 @@ from tests.reporting_site import Connected, ReportingSite
 ROUND = "/hydra.v1.ReconcileService/installation/Reconcile"
 
 
-async def go_round(installation: Installation, *, dry_run: bool = False) -> list[dict[str, Any]]:
-    """Have a thorough round gone; returns its findings as Restate's ingress answers them."""
-    answer = await installation.ingress(ROUND, {"dryRun": dry_run, "thorough": True})
+async def go_round(installation: Installation, *, dry_run: bool = False, thorough: bool = True) -> list[dict[str, Any]]:
+    """Have a round gone; returns its findings as Restate's ingress answers them."""
+    answer = await installation.ingress(ROUND, {"dryRun": dry_run, "thorough": thorough})
     assert answer.status == 200, answer.body
     found: list[dict[str, Any]] = answer.body.get("findings", [])
     return found

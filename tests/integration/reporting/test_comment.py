@@ -12,7 +12,7 @@ from hydra.v1 import github_status_pb2
 
 from service.database import tables
 from service.dev.workload import AgentBehaviour
-from service.dev.world import PREVIEW
+from service.domain.deployment import PREVIEW
 from tests.inside_caller import InsideCaller
 from tests.reporting_site import DASHBOARD, Connected, ReportingSite, Shown, shows, table, told
 from tests.servers.github_faults import Fault

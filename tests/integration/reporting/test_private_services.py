@@ -14,7 +14,7 @@ from restate.server import install_shutdown_hook
 
 from service.database import tables
 from service.dev.ports import free_port
-from service.dev.world import PREVIEW
+from service.domain.deployment import PREVIEW
 from service.durable.binding import service
 from service.durable.endpoint import Address, Endpoint
 from service.durable.registration import Registration

@@ -10,8 +10,8 @@ from hydra.v1 import deploy_pb2
 
 from service.database import tables
 from service.dev.workload import AgentBehaviour
-from service.dev.world import PREVIEW, World
-from service.domain.deployment import PRODUCTION
+from service.dev.world import World
+from service.domain.deployment import PREVIEW, PRODUCTION
 from tests.installation import HEARS_IN_A_STEP
 from tests.reporting_site import DASHBOARD, Connected, ReportingSite, shows, told
 from tests.servers.github_records import Deployment

@@ -45,7 +45,7 @@ async def test_one_renewal_that_fails_loses_nothing(failure: Exception) -> None:
         await renewals.enough.wait()
         return "done"
 
-    assert await under_lease(work, renewals, timedelta(milliseconds=300)) == "done"
+    assert await under_lease(work, renewals, timedelta(seconds=3)) == "done"  # to write a trace takes its time
 
 
 @pytest.mark.parametrize("answer", [False, Transient("away")], ids=["taken", "not renewed"])
