@@ -13,7 +13,7 @@ from service.errors import HydraError
 # In the order in which they are listed: to run it, to use it, to look after it, to try it.
 _COMMANDS = (
     *("serve", "migrate"),
-    *("deploy", "status", "logs", "cancel", "rollback", "promote"),
+    *("deploy", "status", "logs", "cancel", "rollback", "promote", "start"),
     *("scale-down", "operations", "history"),
     *("doctor", "reconcile", "releases"),
     *("token",),
