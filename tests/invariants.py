@@ -1,7 +1,7 @@
 """What holds of an app at all times: what is live runs, there is a way back, and nothing is left half done."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +10,8 @@ from sqlalchemy import Select, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import tables
-from service.dev.world import PREVIEW, App, World
+from service.dev.world import App, World
+from service.domain.deployment import PREVIEW
 from tests.installation import Installation
 
 # What was told to happen, such as a stop that is due, may be on its way for so long.
@@ -22,21 +23,26 @@ _UNDER_WAY = ("starting", "building", "deploying", "network", "finalizing")
 Row = dict[str, Any]
 
 
-async def holds(installation: Installation, world: World, *, instances: bool = False) -> None:
+async def holds(
+    installation: Installation, world: World, *, instances: bool = False, dead: Collection[str] = ()
+) -> None:
     """Check every app of a world. Raises AssertionError with a list of what is broken, and stays so.
 
-    With `instances`, what is live has to show one that runs, too.
+    With `instances`, what is live has to show one that runs, too. Operations that are `dead` may be open: a test has
+    killed them.
     """
     deadline = asyncio.get_running_loop().time() + _PATIENCE_S
     while found := [
-        each for app in world.apps.values() for each in await broken(installation, app, instances=instances)
+        each for app in world.apps.values() for each in await broken(installation, app, instances=instances, dead=dead)
     ]:
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError("\n".join(["the world is out of order:", *(f"- {each}" for each in found)]))
         await asyncio.sleep(_LOOK_S)
 
 
-async def broken(installation: Installation, app: App, *, instances: bool = False) -> list[str]:
+async def broken(
+    installation: Installation, app: App, *, instances: bool = False, dead: Collection[str] = ()
+) -> list[str]:
     """List what is not in order with an app at this moment; nothing is promised of one that is gone."""
     seen = await installation.database.read(partial(_look, app_id=app.id))
     if seen is None:
@@ -44,7 +50,7 @@ async def broken(installation: Installation, app: App, *, instances: bool = Fals
     return [
         *_live(seen, instances=instances),
         *_routes(seen),
-        *await _operations(installation, seen),
+        *await _operations(installation, seen, dead),
         *_ways_back(seen),
         *_stopped(seen),
     ]
@@ -75,9 +81,17 @@ class _Seen:
             found.append(f"is {row['status']}")
         if row["desired_state"] != "running":
             found.append(f"is to be {row['desired_state']}")
-        if not self.runs_in(deployment_id) & self.schedulable:
-            found.append("is to run in no region that can schedule")
+        if not self.runs_in(deployment_id) & (self.schedulable | self.shows_in(deployment_id)):
+            found.append("is to run in no region that can schedule or has it")
         return found
+
+    def shows_in(self, deployment_id: str) -> set[str]:
+        """Return where it runs: in regions, too, that take nothing more."""
+        return {
+            row["region_id"]
+            for row in self.instances
+            if (row["deployment_id"], row["status"]) == (deployment_id, "running")
+        }
 
     def runs_in(self, deployment_id: str) -> set[str]:
         return {
@@ -154,11 +168,11 @@ def _routes(seen: _Seen) -> Iterable[str]:
                 yield f"{route['fully_qualified_domain_name']} leads to {owner}, which {trouble}"
 
 
-async def _operations(installation: Installation, seen: _Seen) -> list[str]:
+async def _operations(installation: Installation, seen: _Seen, dead: Collection[str]) -> list[str]:
     """Tell of operations, attempts and deployments that are open, and that Restate does not work on."""
     attempts = {id_: row for id_, row in seen.attempts.items() if row["state"] == "running"}
     operations = [row for row in seen.operations if row["state"] == "running"]
-    known = await _unfinished(
+    known = {*dead} | await _unfinished(
         installation, [row["id"] for row in operations] + [row["operation_id"] for row in attempts.values()]
     )
     return [
