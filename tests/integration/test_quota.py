@@ -8,6 +8,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from hydra.v1 import deploy_pb2
 
 from service.database import tables
 from service.dev.stack import LocalStack
@@ -19,6 +20,11 @@ from tests.waiting import until
 
 NEEDED = 256  # millicores and MiB of one replica, as the sample world has it
 ONE_REGION = ("us-east-1",)
+ONE_AND_A_BIT = {  # more than one deployment, less than two
+    "regions": ONE_REGION,
+    "quota_cpu_millicores": NEEDED * 17 // 10,
+    "quota_memory_mib": NEEDED * 17 // 10,
+}
 
 
 async def refused(installation: Installation, deployment_id: str) -> grpc.aio.AioRpcError:
@@ -215,3 +221,137 @@ async def test_without_surge_the_replaced_deployment_counts(strict: Installation
     error = await refused(strict, new)
     await assert_refused_in_order(strict, new, str(error.details()))
     assert await strict.live(world) == old
+
+
+async def test_without_surge_the_source_of_a_rollback_counts(strict: Installation) -> None:
+    room = {"quota_cpu_millicores": NEEDED * 5 // 2, "quota_memory_mib": NEEDED * 5 // 2}
+    world = await strict.world(regions=ONE_REGION, **room)
+    old, new = await strict.deployed(world), await strict.deployed(world)
+    await rollback(strict, new, old)
+    await refused(strict, await strict.deployment(world))
+    await promote(strict, old)
+    await refused(strict, await strict.deployment(world))
+
+
+# ------------------------------------------------------------------- Q2: what has lost its place, and is about to rest
+
+
+@pytest.fixture(scope="module")
+async def lasting(server: MariaDB | None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """Run an installation in which what has lost its place runs on for as long as a test lasts."""
+    folder = tmp_path_factory.mktemp("lasting")
+    options = stack_options(folder, await server.create_database() if server else "", {"standby_delay": '"1h"'})
+    async with Installation(LocalStack(folder, options)) as running_one:
+        yield running_one
+
+
+async def rollback(installation: Installation, source: str, target: str) -> None:
+    request = deploy_pb2.RollbackRequest(source_deployment_id=source, target_deployment_id=target)
+    await installation.stub.Rollback(request, timeout=30)
+
+
+async def promote(installation: Installation, target: str) -> None:
+    await installation.stub.Promote(deploy_pb2.PromoteRequest(target_deployment_id=target), timeout=30)
+
+
+async def test_three_deploys_in_a_row_are_allowed(lasting: Installation) -> None:
+    world = await lasting.world(**ONE_AND_A_BIT)
+    for number in range(1, 4):
+        latest = await lasting.deployed(world)
+        assert await running(lasting, world) == number
+    assert await lasting.live(world) == latest
+
+
+async def test_a_deploy_after_a_rollback_that_was_confirmed_is_allowed(lasting: Installation) -> None:
+    """The fix: what was rolled back from runs on for a while."""
+    world = await lasting.world(**ONE_AND_A_BIT)
+    old, new = await lasting.deployed(world), await lasting.deployed(world)
+    await rollback(lasting, new, old)
+    await promote(lasting, old)
+    assert await running(lasting, world) == 2
+
+    fix = await lasting.deployed(world)
+
+    assert await lasting.live(world) == fix
+
+
+async def test_a_deploy_while_a_rollback_is_open_is_allowed(lasting: Installation) -> None:
+    """The fix, to be promoted: what was rolled back from runs until that is confirmed."""
+    world = await lasting.world(**ONE_AND_A_BIT)
+    old, new = await lasting.deployed(world), await lasting.deployed(world)
+    await rollback(lasting, new, old)
+    assert await running(lasting, world) == 2
+
+    fix = await lasting.deployed(world)
+
+    assert await lasting.status(fix) == "ready"
+    assert await lasting.live(world) == old
+
+
+async def test_what_a_rollback_holds_back_does_not_count(lasting: Installation) -> None:
+    """A second fix while the rollback is open, and a third one once it is confirmed."""
+    world = await lasting.world(**ONE_AND_A_BIT)
+    old, new = await lasting.deployed(world), await lasting.deployed(world)
+    await rollback(lasting, new, old)
+    await lasting.deployed(world)
+
+    second = await lasting.deployed(world)
+    await promote(lasting, old)
+    third = await lasting.deployed(world)
+
+    assert (await lasting.status(second), await lasting.live(world)) == ("ready", third)
+
+
+async def test_sources_of_several_open_rollbacks_do_not_count(lasting: Installation) -> None:
+    world = await lasting.world(regions=ONE_REGION)
+    oldest, older, old = [await lasting.deployed(world) for _ in range(3)]
+    await rollback(lasting, old, older)
+    await rollback(lasting, older, oldest)
+    assert await running(lasting, world) == 3
+    tight = {"allocated_cpu_millicores_total": NEEDED * 17 // 10, "allocated_memory_mib_total": NEEDED * 17 // 10}
+    await lasting.set(tables.quota, {"workspace_id": world.workspace_id}, **tight)
+
+    assert await lasting.status(await lasting.deployed(world)) == "ready"
+
+
+async def test_a_deploy_after_a_promotion_is_allowed(lasting: Installation) -> None:
+    world = await lasting.world(**ONE_AND_A_BIT)
+    old, _ = await lasting.deployed(world), await lasting.deployed(world)
+    await promote(lasting, old)
+    assert await running(lasting, world) == 2
+
+    assert await lasting.live(world) == old
+    latest = await lasting.deployed(world)
+    assert await lasting.live(world) == latest
+
+
+async def test_previews_of_other_branches_count(lasting: Installation) -> None:
+    """The first one has lost its environment's name, and keeps its branch's: it is not about to rest."""
+    world = await lasting.world(**ONE_AND_A_BIT)
+    for branch in ("one", "two"):
+        await lasting.deployed(world, "preview", git_branch=branch)
+    await refused(lasting, await lasting.deployment(world, "preview", git_branch="three"))
+
+
+async def test_what_another_environment_has_replaced_counts(lasting: Installation) -> None:
+    room = {"quota_cpu_millicores": NEEDED * 5 // 2, "quota_memory_mib": NEEDED * 5 // 2}
+    world = await lasting.world(regions=ONE_REGION, **room)
+    for _ in range(2):
+        await lasting.deployed(world)
+    await refused(lasting, await lasting.deployment(world, "preview"))
+
+
+async def test_what_another_app_has_replaced_counts(lasting: Installation) -> None:
+    world = await lasting.world(**ONE_AND_A_BIT, apps=("default", "api"))
+    for _ in range(2):
+        await lasting.deployed(world)
+    await refused(lasting, await lasting.deployment(world, app="api"))
+
+
+async def test_what_should_have_been_at_rest_for_long_counts(lasting: Installation) -> None:
+    """Its stop was lost: it may run for ever."""
+    world = await lasting.world(**ONE_AND_A_BIT)
+    for _ in range(2):
+        await lasting.deployed(world)
+    await lasting.set(tables.hydra_traffic_switches, {"app_id": world.app.id}, switched_at=1)
+    await refused(lasting, await lasting.deployment(world))
