@@ -2,24 +2,28 @@
 
 A step is killed before its action, during it (before each COMMIT that it sends, and after each thing that GitHub or the
 builder did for it, before the answer; where there is neither, as soon as it waits), and between its end and its journal
-entry. The steps are those that the journals of an undisturbed run hold. All of it with HYDRA_TEST_FULL=1, each fault in
-a run of its own; else every step once, at one of its points, several in a run, and a few for Restate.
+entry. The steps are those that the journals of an undisturbed run hold. Then Restate forgets the run, and the same call
+comes again under its idempotency key: nothing may change.
+
+All of it with HYDRA_TEST_FULL=1, each fault in a run of its own; else every step once, at one of its points, several in
+a run, and a few for Restate.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.chaos.crashes.aim import Fault, Spot
-from tests.chaos.crashes.flows import FLOWS, Flow
+from tests.chaos.crashes.flows import FLOWS
 from tests.chaos.crashes.matrix import POINTS, VICTIMS, Cell
+from tests.chaos.crashes.scene import Flow
 from tests.chaos.crashes.site import CrashSite
 from tests.chaos.crashes.trial import NeverMet, Outcome, Step, survey, trial
 
 FULL = bool(os.environ.get("HYDRA_TEST_FULL"))
-pytestmark = pytest.mark.xdist_group("chaos-crashes")
 
 Record = Callable[[str, object], None]
 Aimed = tuple[Step, str, str, Fault]
@@ -27,6 +31,7 @@ Aimed = tuple[Step, str, str, Fault]
 _FAULTS_IN_A_RUN = 3
 _TRIES = 6
 _OF_RESTATE = 7  # every so many steps, in the short mode
+_PROCESSES = 2  # of a parallel run, each with an installation of its own
 
 
 def every_fault(steps: list[Step]) -> Iterator[list[Aimed]]:
@@ -58,11 +63,18 @@ def _in_rotation(step: Step, victim: str, turn: int) -> Aimed:
     return step, victim, point, Fault(step.place, spot, count, victim == "worker")
 
 
+def _flows() -> Iterator[Any]:
+    for number, flow in enumerate(FLOWS):
+        group = pytest.mark.xdist_group(f"chaos-crashes-{number % _PROCESSES}")
+        yield pytest.param(flow, id=flow.name, marks=group)
+
+
 @pytest.mark.timeout(7200 if FULL else 900)
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+@pytest.mark.parametrize("flow", [*_flows()])
 async def test_a_crash_leaves_what_an_undisturbed_run_leaves(
     crashing: CrashSite, flow: Flow, record_property: Record
 ) -> None:
+    await crashing.configure(flow.settings)
     undisturbed, steps = await survey(crashing, flow)
     assert undisturbed.faults == []
     failures: list[str] = []

@@ -20,8 +20,8 @@ from service.database import tables
 from service.dev.clickhouse import ClickHouseServer
 from service.dev.restate import RestateOptions
 from service.dev.stack import LocalStack, StackOptions
-from service.dev.world import PREVIEW, World
-from service.domain.deployment import PRODUCTION
+from service.dev.world import World
+from service.domain.deployment import PREVIEW, PRODUCTION
 from service.rpc.client import DeployClient
 from service.rpc.failure import CallFailed
 from tests.chaos import callers
@@ -44,6 +44,7 @@ STEPS = {"starting", "building", "deploying", "network", "finalizing"}
 
 pytestmark = [
     pytest.mark.xdist_group("load"),
+    pytest.mark.usefixtures("in_order"),
     pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="session"),
 ]
 

@@ -69,6 +69,7 @@ THREADS = 8  # of pools that grow with what happens at once, up to a size
 
 pytestmark = [
     pytest.mark.xdist_group("outages"),
+    pytest.mark.usefixtures("in_order"),
     pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="session"),
 ]
 

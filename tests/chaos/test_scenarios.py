@@ -6,7 +6,7 @@ Nothing here is told by a clock: what might be waited for is held while the answ
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from service.database.dsn import parse
 from service.database.engine import Database
 from service.dev.workload import AgentBehaviour
 from service.dev.world import World
+from service.errors import FailedPrecondition
 from tests.chaos.scenario_site import (
     VARIABLES,
     fire,
@@ -167,8 +168,9 @@ async def test_a_build_that_has_been_silent_for_long_hears_of_its_cancellation(
 # --------------------------------------------------------------------------------------------- T1: what fails for good
 
 
+@pytest.mark.parametrize("crash", ["", "before", "after"])
 async def test_a_deploy_that_ends_badly_after_its_switch_gives_everything_back(
-    site: ReportingSite, inside: InsideCaller
+    site: ReportingSite, inside: InsideCaller, crash: str
 ) -> None:
     """06 · T1: the very last thing that can go wrong, when the traffic has moved already."""
     house = site.installation
@@ -176,13 +178,8 @@ async def test_a_deploy_that_ends_badly_after_its_switch_gives_everything_back(
     live = await house.deployed(world)
     failing = await house.deployment(world)
     before = await house.routes(world)
-    async with house.held("switch traffic.after") as reached:
-        deploying = asyncio.ensure_future(house.deploy(failing))
-        await appears(reached)
-        await assert_live(house, world, failing)
-        await house.cancel(await house.operation(failing))
-    with pytest.raises(grpc.aio.AioRpcError):
-        await deploying
+
+    await cancelled_after_its_switch(house, house.deploy(failing), ("deploy", failing), crash)
 
     await assert_live(house, world, live)
     assert {name: owner for name, owner in (await house.routes(world)).items() if name in before} == before
@@ -196,6 +193,62 @@ async def test_a_deploy_that_ends_badly_after_its_switch_gives_everything_back(
         "and target_handler_name = 'ScheduleDesiredStateChange'"
     )
     assert calls == []
+
+
+@pytest.mark.parametrize("crash", ["", "before", "after"])
+@pytest.mark.parametrize("kind", ["rollback", "promote"] if FULL else ["rollback"])
+async def test_a_move_of_traffic_that_ends_badly_after_its_switch_lets_its_target_rest_again(
+    site: ReportingSite, inside: InsideCaller, kind: str, crash: str
+) -> None:
+    house = site.installation
+    world = await house.world()
+    resting, live = [await house.deployed(world) for _ in range(2)]
+    await put_to_rest(house, inside, resting)
+    before = await house.routes(world)
+    call = rollback(house, live, resting) if kind == "rollback" else promote(house, resting)
+
+    await cancelled_after_its_switch(house, call, (kind, resting), crash)
+
+    async def rests() -> bool:
+        return await running(house, resting) == ("standby", {"stopped"})
+
+    await until(rests)
+    await assert_live(house, world, live)
+    assert (await house.routes(world), await running(house, live)) == (before, ("running", {"running"}))
+    assert await scheduled(inside, live) is None
+
+
+async def cancelled_after_its_switch(
+    house: Installation, call: Awaitable[None], operation: tuple[str, str], crash: str
+) -> None:
+    """Make a call, and cancel it once it has moved the traffic; the worker may die at the undo, `before` or `after`.
+
+    The operation is told by its kind and its deployment.
+    """
+    kind, deployment_id = operation
+    async with house.held("switch traffic.after") as reached:
+        calling = asyncio.ensure_future(call)
+        await appears(reached)
+        id_ = (await house.row(tables.hydra_operations, kind=kind, deployment_id=deployment_id))["id"]
+        if crash:
+            house.kill_at(f"undo {kind}.{crash}")
+        await house.cancel(id_)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await calling
+    if crash:
+
+        async def is_dead() -> bool:
+            return house.stack.worker.exit_code is not None
+
+        await until(is_dead)
+        await house.stack.start_worker()
+
+    async def has_ended() -> bool:
+        rows = await house.admin_query(f"select status from sys_invocation where id = '{id_}'")
+        return bool(rows[0]["status"] == "completed")
+
+    await until(has_ended)
+    assert (await house.row(tables.hydra_operations, id=id_))["state"] == "cancelled"
 
 
 # ------------------------------------------------------------------------------------------------ T7: always answered
@@ -317,6 +370,12 @@ async def replaced(house: Installation, inside: InsideCaller) -> tuple[World, st
     return world, a, b, stop
 
 
+async def come(inside: InsideCaller, deployment_id: str, stop: dict[str, Any]) -> None:
+    """Let the time of a stop come; while a promote of the deployment is on its way it may be refused."""
+    with suppress(FailedPrecondition):
+        await fire(inside, deployment_id, stop)
+
+
 async def test_a_stop_that_comes_at_any_step_of_a_promote_stops_nothing_that_is_live(
     site: ReportingSite, inside: InsideCaller
 ) -> None:
@@ -333,7 +392,7 @@ async def test_a_stop_that_comes_at_any_step_of_a_promote_stops_nothing_that_is_
         async with house.held(held) as reached:
             promoting = asyncio.ensure_future(promote(house, a))
             await appears(reached)
-            await fire(inside, a, stop)
+            await come(inside, a, stop)
             assert not promoting.done()
         await promoting
 
@@ -348,7 +407,7 @@ async def test_a_promote_in_the_middle_of_a_stop_wakes_what_is_being_stopped(
     house = site.installation
     world, a, b, stop = await replaced(house, inside)
     async with house.held(f"change desired state.{point}") as reached:
-        stopping = asyncio.ensure_future(fire(inside, a, stop))
+        stopping = asyncio.ensure_future(come(inside, a, stop))
         await appears(reached)
         promoting = asyncio.ensure_future(promote(house, a))
 

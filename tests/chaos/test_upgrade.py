@@ -37,6 +37,7 @@ from tests.waiting import appears, until
 
 pytestmark = [
     pytest.mark.xdist_group("upgrade"),
+    pytest.mark.usefixtures("in_order"),
     pytest.mark.timeout(300),  # one story, with two workers to start and a second start to wait for
     pytest.mark.parametrize("server", ["mariadb"], indirect=True, scope="session"),
 ]
@@ -48,8 +49,8 @@ ENVIRON = {"HYDRA_RESTATE__INACTIVITY_TIMEOUT": "0s", "HYDRA_SERVICES__RECONCILE
 
 # The next release: a step more, and the names reserved before the scheduled changes are cleared.
 CHANGES = {
-    "    subject = await start.start(journal, runtime, deployment_id)\n": (
-        "    subject = await start.start(journal, runtime, deployment_id)\n"
+    "    subject = await start.start(journal, runtime, request.deployment_id)\n": (
+        "    subject = await start.start(journal, runtime, request.deployment_id)\n"
         '    await journal.step("a step more", int, _a_step_more)\n'
     ),
     "    cleared = finalize.clear_scheduled_changes(journal, subject.deployment_id)\n"

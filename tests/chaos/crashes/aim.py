@@ -1,7 +1,7 @@
 """What the harness and the worker that is to crash tell each other: files in a folder, which outlive both."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -72,12 +72,23 @@ class Post:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._aim = folder / "aim.json"
+        self._settings = folder / "settings.json"
 
     def take(self, aim: Aim) -> None:
         """Aim from now on."""
         written = self._folder / "aim.new"
         written.write_text(json.dumps(asdict(aim)))
         written.rename(self._aim)
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Give workers that start from now on these settings, by environment variables, on top of what all have."""
+        self._settings.write_text(json.dumps(dict(settings)))
+
+    def settings(self) -> dict[str, str]:
+        if not self._settings.exists():
+            return {}
+        read: dict[str, str] = json.loads(self._settings.read_text())
+        return read
 
     def aim(self) -> Aim | None:
         if not self._aim.exists():

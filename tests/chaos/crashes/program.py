@@ -152,11 +152,12 @@ def _serve(config: Path, worker_log: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, target in ((0, nothing), (1, output), (2, output)):
         os.dup2(target, number)
-    settings = load(config)
+    post = Post(Path(os.environ[FOLDER]))
+    settings = load(config, {**os.environ, **post.settings()})
     log.configure(settings.log.level, settings.log.format)
 
     async def run() -> None:
-        await serve(settings, Role.ALL, Marksman(Post(Path(os.environ[FOLDER]))))
+        await serve(settings, Role.ALL, Marksman(post))
 
     uvloop.run(run())
     os._exit(0)

@@ -169,6 +169,13 @@ def _invocation(row: dict[str, Any], journal: list[dict[str, Any]]) -> Invocatio
     )
 
 
+async def forget(site: CrashSite, found: Iterable[Invocation]) -> None:
+    """Make Restate forget what has ended, as it does by itself after a while."""
+    for one in found:
+        if one.status == "completed":
+            await site.installation.forget(one.id)
+
+
 async def standstill(site: CrashSite, run: Run) -> str:
     """Say what a run waits for that does not end: its open invocations, as Restate sees them, and the worker."""
     stands = [one for one in await tree(site, run.root) if not one.is_over]

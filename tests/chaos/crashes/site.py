@@ -1,7 +1,7 @@
 """The installation that the harness crashes: with a GitHub, a BuildKit and a registry, all of them recorded."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -61,16 +61,18 @@ class CrashSite:
                     assert _STARTS in said["message"], said
             await asyncio.sleep(0.05)
 
-    async def send(self, service: str, key: str, rpc: str, body: Any) -> str:
+    async def configure(self, settings: Mapping[str, str]) -> None:
+        """Start the worker anew where it has other settings of its own than these."""
+        if self.post.settings() != settings:
+            self.post.set(settings)
+            await self.worker.restart()
+
+    async def send(self, service: str, key: str, rpc: str, body: Any, idempotency_key: str = "") -> str:
         """Ask for work over Restate, which outlives the worker, and wait for nothing; returns the invocation's id."""
-        answer = await self.installation.ingress(f"/{service}/{key}/{rpc}/send", body)
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        answer = await self.installation.ingress(f"/{service}/{key}/{rpc}/send", body, headers=headers)
         assert answer.status in _ACCEPTED, answer
         return str(answer.body["invocationId"])
-
-    async def call(self, service: str, key: str, rpc: str, body: Any) -> None:
-        """Ask for work over Restate and wait for its end."""
-        answer = await self.installation.ingress(f"/{service}/{key}/{rpc}", body)
-        assert answer.status in _ACCEPTED, answer
 
     async def kill(self, invocation_id: str) -> None:
         await self._operate(invocation_id, "kill")

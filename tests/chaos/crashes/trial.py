@@ -1,15 +1,16 @@
 """One trial: a flow in a world of its own, undisturbed or with faults, and everything that came of it."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from tests.chaos.crashes.aim import Aim, Fault, Place, Spot
 from tests.chaos.crashes.effects import build_faults, effects, left_running, log_size, secrets_seen
-from tests.chaos.crashes.flows import Flow, Scene, scene_of
 from tests.chaos.crashes.rows import final_rows, version_faults
-from tests.chaos.crashes.runs import Before, Invocation, Run, kept_state, over, standstill, tree
+from tests.chaos.crashes.runs import Before, Invocation, Run, forget, kept_state, over, standstill, tree
+from tests.chaos.crashes.scene import Flow, Scene, scene_of
 from tests.chaos.crashes.site import CrashSite
+from tests.invariants import broken
 from tests.waiting import until
 
 _MET_WITHIN_S = 180
@@ -79,6 +80,7 @@ async def survey(site: CrashSite, flow: Flow) -> tuple[Outcome, list[Step]]:
         found = await over(site, run)
         outcome = await _settled(site, run, found, None)
         steps = _steps(site, run, found)
+        outcome.faults += await _repeated(site, flow, scene, found, outcome)
         await _clear(site, run)
         return outcome, steps
 
@@ -105,9 +107,27 @@ async def trial(site: CrashSite, flow: Flow, faults: list[Fault], undisturbed: O
             if unmet:
                 raise NeverMet(f"{flow.name}: never met: {unmet}; {standing}") from None
             return [f"the run did not end: {standing}"]
-        outcome = await _settled(site, run, found, undisturbed)
+        differences = (await _settled(site, run, found, undisturbed)).differences(undisturbed)
+        differences += await _repeated(site, flow, scene, found, undisturbed)
         await _clear(site, run)
-        return outcome.differences(undisturbed)
+        return differences
+
+
+async def _repeated(
+    site: CrashSite, flow: Flow, scene: Scene, found: list[Invocation], undisturbed: Outcome
+) -> list[str]:
+    """Have all forgotten that has ended, ask for the same again, and say what is not as before."""
+    if not flow.repeats:
+        return []
+    run = scene.run
+    await forget(site, found)
+    again = await flow.begin(scene)
+    if again != run.root:
+        return ["repeated: it is another operation than before"]
+    repeated = await asyncio.wait_for(over(site, run), _OVER_WITHIN_S)
+    outcome = await _look(site, run, repeated)
+    same = replace(outcome, invocations=undisturbed.invocations, state=undisturbed.state)
+    return [f"repeated: {difference}" for difference in same.differences(undisturbed)]
 
 
 async def _begin(site: CrashSite, flow: Flow, scene: Scene, aim: Aim) -> None:
@@ -224,6 +244,7 @@ async def _look(site: CrashSite, run: Run, found: list[Invocation]) -> Outcome:
 
     faults = await version_faults(site, run) + await left_running(site, run, found)
     faults += await build_faults(site, run) + await secrets_seen(site, run, found)
+    faults += [mask(one) for one in await broken(site.installation, run.world.app, instances=True)]
     keys = {one.key for one in found if one.key and one.by}
     return Outcome(
         await final_rows(site, run, found),
@@ -239,13 +260,13 @@ async def _look(site: CrashSite, run: Run, found: list[Invocation]) -> Outcome:
 
 async def _clear(site: CrashSite, run: Run) -> None:
     """End what still runs, or is scheduled for much later: nothing of a run is to be in the way of the next."""
+    site.post.take(Aim(f"{run.id}-over"))
     for invocation_id in run.left:
         await site.kill(invocation_id)
 
 
 async def _give_up(site: CrashSite, run: Run) -> None:
     """End a run that does not end by itself, and start the worker anew."""
-    site.post.take(Aim(f"{run.id}-over"))
     run.left |= {one.id for one in await tree(site, run.root) if one.status != "completed"}
     await _clear(site, run)
     await site.worker.restart()
