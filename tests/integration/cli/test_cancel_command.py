@@ -116,7 +116,7 @@ async def test_a_second_cancel_does_not_cut_off_what_the_first_has_undone(unhurr
         agent.behave(AgentBehaviour(dead=True), deployment_id)
     await unhurried.ingress(DEPLOY, {"deploymentId": deployment_id, "dockerImage": BODY})
     await until(lambda: _is(unhurried, deployment_id, "deploying"))
-    async with unhurried.held("stop topologies.before") as reached:
+    async with unhurried.held("undo deploy.before") as reached:
         first = asyncio.ensure_future(cancel(unhurried, deployment_id))
         await appears(reached)
         for _ in range(2):
