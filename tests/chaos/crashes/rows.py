@@ -13,6 +13,7 @@ from tests.chaos.crashes.site import CrashSite
 
 # By these a row is known to be a world's.
 _OWNERS = ("workspace_id", "project_id", "app_id", "environment_id", "deployment_id", "region_id", "id", "operation_id")
+_SEEN_BEFORE = re.compile(r'"seen_before": \d+')  # the pk of an instance: of the run, and of how quick its agents were
 _TIMES = re.compile(r"_at(_m)?$|_until$")
 # Drawn when a row is written, or by GitHub and its like. How often a build was executed is what a crash changes.
 _DRAWN = frozenset(
@@ -63,6 +64,7 @@ def _masked(run: Run, table: Table, row: dict[str, Any]) -> str:
         is_time = _TIMES.search(name) and isinstance(table.c[name].type, BigInteger)
         kept[name] = value is not None if is_time or name in _DRAWN else value
     text = _NAME.sub(r'"\1": "<drawn>"', run.names.mask(shown(kept)))
+    text = _SEEN_BEFORE.sub('"seen_before": "<pk>"', text)
     return _ENDING.sub(r"\1-<drawn>", _ID.sub("<drawn>", text))
 
 
